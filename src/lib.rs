@@ -1,1 +1,4 @@
 //! annals
+
+#[doc(hidden)]
+pub mod io;
