@@ -23,9 +23,7 @@ impl Clock for SystemClock {
         // Beyond the years 1677 to 2262 the clock stands still at the end of the range.
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => {
-                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)
-            }
+            Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
         }
     }
 
@@ -54,10 +52,7 @@ impl ManualClock {
     /// Clocks with this wall time, in nanoseconds since 1970 UTC, and a boot time of zero.
     #[must_use]
     pub fn new(wall_nanos: i64) -> ManualClock {
-        ManualClock {
-            wall: AtomicI64::new(wall_nanos),
-            boot: AtomicI64::new(0),
-        }
+        ManualClock { wall: AtomicI64::new(wall_nanos), boot: AtomicI64::new(0) }
     }
 
     /// Lets time pass: both clocks move.

@@ -19,36 +19,22 @@ pub struct DiskStorage {
 impl DiskStorage {
     /// Names a directory as the root; it need not exist yet.
     pub fn open(root: &Path) -> io::Result<DiskStorage> {
-        Ok(DiskStorage {
-            root: std::path::absolute(root)?,
-        })
+        Ok(DiskStorage { root: std::path::absolute(root)? })
     }
 
     /// Where a path of the store stands. One that would leave the root is `InvalidInput`.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        if path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
-        {
-            Ok(if path.as_os_str().is_empty() {
-                self.root.clone()
-            } else {
-                self.root.join(path)
-            })
+        if path.components().all(|part| matches!(part, Component::Normal(_))) {
+            Ok(if path.as_os_str().is_empty() { self.root.clone() } else { self.root.join(path) })
         } else {
-            Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a path of a store stays below its root",
-            ))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a path of a store stays below its root"))
         }
     }
 
     fn open_file(&self, path: &Path, mode: Mode) -> io::Result<fs::File> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(mode != Mode::Read);
-        options
-            .create_new(mode == Mode::CreateNew)
-            .create(mode == Mode::Create);
+        options.create_new(mode == Mode::CreateNew).create(mode == Mode::Create);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(self.resolve(path)?)
@@ -75,11 +61,7 @@ impl Storage for DiskStorage {
                 Err(error) => return Err(error),
             };
             let name = entry.file_name().to_string_lossy().into_owned();
-            entries.push(Entry {
-                name,
-                len: meta.len(),
-                is_dir: meta.is_dir(),
-            });
+            entries.push(Entry { name, len: meta.len(), is_dir: meta.is_dir() });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -131,10 +113,7 @@ impl Storage for DiskStorage {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn LockGuard>>> {
         let file = self.open_file(path, Mode::Create)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(DiskLock {
-                file: DiskFile::new(file),
-                pid: std::process::id(),
-            }))),
+            Ok(()) => Ok(Some(Box::new(DiskLock { file: DiskFile::new(file), pid: std::process::id() }))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
@@ -142,10 +121,7 @@ impl Storage for DiskStorage {
 
     fn words(&self, path: &Path, create: bool) -> io::Result<Arc<dyn Words>> {
         if !create {
-            return Ok(Arc::new(SharedWords::map_file(
-                &self.open_file(path, Mode::Read)?,
-                false,
-            )?));
+            return Ok(Arc::new(SharedWords::map_file(&self.open_file(path, Mode::Read)?, false)?));
         }
         let file = DiskFile::new(self.open_file(path, Mode::Create)?);
         // Write the page over with what it holds, zeros where it is new: a hole in the file would
@@ -160,22 +136,12 @@ impl Storage for DiskStorage {
 #[cfg(unix)]
 fn describe(meta: &fs::Metadata) -> Meta {
     use std::os::unix::fs::MetadataExt;
-    Meta {
-        len: meta.len(),
-        device: meta.dev(),
-        inode: meta.ino(),
-        is_dir: meta.is_dir(),
-    }
+    Meta { len: meta.len(), device: meta.dev(), inode: meta.ino(), is_dir: meta.is_dir() }
 }
 
 #[cfg(not(unix))]
 fn describe(meta: &fs::Metadata) -> Meta {
-    Meta {
-        len: meta.len(),
-        device: 0,
-        inode: 0,
-        is_dir: meta.is_dir(),
-    }
+    Meta { len: meta.len(), device: 0, inode: 0, is_dir: meta.is_dir() }
 }
 
 /// Renames in one step where the system can refuse a taken name by itself.
@@ -223,8 +189,7 @@ struct DiskLock {
 impl LockGuard for DiskLock {
     fn write_text(&self, text: &str) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.file
-            .write_all_at(&mut [io::IoSlice::new(text.as_bytes())], 0)
+        self.file.write_all_at(&mut [io::IoSlice::new(text.as_bytes())], 0)
     }
 }
 

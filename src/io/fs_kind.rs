@@ -49,19 +49,14 @@ fn by_mount(path: &Path) -> FsKind {
     let Ok(meta) = std::fs::metadata(path) else {
         return FsKind::Local;
     };
-    let device = format!(
-        "{}:{}",
-        rustix::fs::major(meta.dev()),
-        rustix::fs::minor(meta.dev())
-    );
+    let device = format!("{}:{}", rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else {
         return FsKind::Local;
     };
     match mounts.lines().find_map(|line| mount_type(line, &device)) {
-        Some(
-            "virtiofs" | "fuse.sshfs" | "fuse.glusterfs" | "fuse.s3fs" | "fuse.rclone"
-            | "fuse.ceph-fuse",
-        ) => FsKind::Network,
+        Some("virtiofs" | "fuse.sshfs" | "fuse.glusterfs" | "fuse.s3fs" | "fuse.rclone" | "fuse.ceph-fuse") => {
+            FsKind::Network
+        }
         _ => FsKind::Local,
     }
 }
@@ -91,10 +86,7 @@ mod tests {
     #[test]
     fn a_path_that_is_not_there_has_the_kind_of_the_directory_above() {
         let missing = Path::new("/proc/self/nothing/here");
-        assert_eq!(
-            kind_of(missing).unwrap(),
-            kind_of(Path::new("/proc/self")).unwrap()
-        );
+        assert_eq!(kind_of(missing).unwrap(), kind_of(Path::new("/proc/self")).unwrap());
         if let Ok(shm) = kind_of(Path::new("/dev/shm")) {
             assert_eq!(shm, FsKind::Tmpfs);
         }

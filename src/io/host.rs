@@ -19,27 +19,15 @@ pub fn boot_id() -> u64 {
 pub fn process_line() -> String {
     let pid = std::process::id();
     let program = std::env::current_exe().ok();
-    let program = program
-        .as_deref()
-        .and_then(std::path::Path::file_name)
-        .unwrap_or_default()
-        .to_string_lossy();
+    let program = program.as_deref().and_then(std::path::Path::file_name).unwrap_or_default().to_string_lossy();
     // Names come from outside; a line break in one must not forge a second line.
     let clean = |text: &str| text.replace(|c: char| c.is_control() || c == ',', "?");
-    format!(
-        "pid {pid}, host {}, program {}, since {:.0}\n",
-        clean(&host()),
-        clean(&program),
-        jiff::Timestamp::now()
-    )
+    format!("pid {pid}, host {}, program {}, since {:.0}\n", clean(&host()), clean(&program), jiff::Timestamp::now())
 }
 
 #[cfg(unix)]
 fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(not(unix))]
@@ -52,8 +40,7 @@ fn host() -> String {
 #[must_use]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    let device =
-        std::fs::File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut bytes));
+    let device = std::fs::File::open("/dev/urandom").and_then(|mut device| device.read_exact(&mut bytes));
     if device.is_err() {
         // The standard library seeds its hash maps from the system's randomness, wherever it runs.
         let state = RandomState::new();

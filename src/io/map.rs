@@ -45,10 +45,7 @@ impl Region {
     pub fn map_file(file: &fs::File, max_len: u64) -> io::Result<Region> {
         let len = usize::try_from(max_len).map_err(|_| io::ErrorKind::InvalidInput)?;
         let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
-        Ok(Region {
-            memory: Memory::File(map),
-            published: AtomicU64::new(0),
-        })
+        Ok(Region { memory: Memory::File(map), published: AtomicU64::new(0) })
     }
 
     fn base(&self) -> *const u8 {
@@ -83,9 +80,7 @@ impl Mapping for Region {
         if range.start > range.end || range.end > self.published() {
             return None;
         }
-        let end = usize::try_from(range.end)
-            .ok()
-            .filter(|&end| end <= self.len())?;
+        let end = usize::try_from(range.end).ok().filter(|&end| end <= self.len())?;
         let start = range.start as usize; // Not above `end`, which fits.
         // SAFETY: `start <= end <= self.len()`, so the range lies within one live allocation or
         // mapping, which `self` keeps for as long as the slice lives. Its bytes were published
@@ -97,12 +92,8 @@ impl Mapping for Region {
     fn advise(&self, range: Range<u64>, advice: Advice) {
         #[cfg(unix)]
         if let Memory::File(map) = &self.memory {
-            let start = usize::try_from(range.start)
-                .unwrap_or(usize::MAX)
-                .min(map.len());
-            let end = usize::try_from(range.end)
-                .unwrap_or(usize::MAX)
-                .min(map.len());
+            let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(map.len());
+            let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(map.len());
             if start < end {
                 // It is only advice: a system that can't take it reads all the same.
                 let _ = map.advise_range(system_advice(advice), start, end - start);
@@ -139,10 +130,7 @@ struct Heap {
 impl Heap {
     fn new(len: usize) -> Heap {
         let bytes = Box::leak(vec![0; len].into_boxed_slice());
-        Heap {
-            bytes: bytes.into(),
-            writing: parking_lot::Mutex::new(()),
-        }
+        Heap { bytes: bytes.into(), writing: parking_lot::Mutex::new(()) }
     }
 
     fn base(&self) -> *mut u8 {
@@ -172,10 +160,7 @@ impl Region {
     /// A region of zeros on the heap, which [`Region::write`] fills.
     pub fn on_heap(len: u64) -> io::Result<Region> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        Ok(Region {
-            memory: Memory::Heap(Heap::new(len)),
-            published: AtomicU64::new(0),
-        })
+        Ok(Region { memory: Memory::Heap(Heap::new(len)), published: AtomicU64::new(0) })
     }
 
     /// Puts bytes into a region on the heap, as a write to the file behind a mapping would. What
@@ -189,10 +174,7 @@ impl Region {
             return;
         };
         let _no_publish_meanwhile = heap.writing.lock();
-        let Some(start) = usize::try_from(offset)
-            .ok()
-            .filter(|&start| start < heap.len())
-        else {
+        let Some(start) = usize::try_from(offset).ok().filter(|&start| start < heap.len()) else {
             return;
         };
         let bytes = &bytes[..bytes.len().min(heap.len() - start)];
@@ -202,15 +184,10 @@ impl Region {
         // SAFETY: `start + fixed <= heap.len()`, and these bytes are published, so nobody writes
         // them: shared reads are fine.
         let standing = unsafe { std::slice::from_raw_parts(heap.base().add(start), fixed) };
-        assert!(
-            standing == same,
-            "a published byte would change under its readers, between {offset} and {published}"
-        );
+        assert!(standing == same, "a published byte would change under its readers, between {offset} and {published}");
         // SAFETY: `start + fixed + new.len() <= heap.len()`. The bytes lie beyond what is
         // published and stay so while the lock is held, so nobody else reads or writes them.
-        unsafe {
-            std::ptr::copy_nonoverlapping(new.as_ptr(), heap.base().add(start + fixed), new.len())
-        };
+        unsafe { std::ptr::copy_nonoverlapping(new.as_ptr(), heap.base().add(start + fixed), new.len()) };
     }
 }
 
@@ -229,18 +206,11 @@ impl SharedWords {
     /// answered by a signal.
     pub fn map_file(file: &fs::File, writable: bool) -> io::Result<SharedWords> {
         if file.metadata()?.len() < WORDS_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "too short for a page of words",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "too short for a page of words"));
         }
         let mut options = MmapOptions::new();
         options.len(WORDS * 8);
-        let map = if writable {
-            options.map_raw(file)?
-        } else {
-            options.map_raw_read_only(file)?
-        };
+        let map = if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
         Ok(SharedWords { map, writable })
     }
 

@@ -108,10 +108,7 @@ pub trait LockGuard: Send + Sync + Debug {
 }
 
 /// One open file. Offsets and lengths are in bytes.
-#[allow(
-    clippy::len_without_is_empty,
-    reason = "a file's length is asked for its value"
-)]
+#[allow(clippy::len_without_is_empty, reason = "a file's length is asked for its value")]
 pub trait File: Send + Sync + Debug {
     /// The length of the file.
     fn len(&self) -> io::Result<u64>;

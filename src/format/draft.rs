@@ -1,0 +1,198 @@
+//! A frame in the making. The appending thread lays it out and computes every CRC without a lock;
+//! whoever commits it then fills in only what depends on the place.
+
+use crate::event::{EventRef, NewEvent};
+use crate::position::Position;
+use crate::time::Timestamp;
+
+use super::bytes::{Put, align_up};
+use super::frame::{self, ALIGN, ENTRY_BYTES, Frame, FrameHeader, HEADER_BYTES, Kind, SegmentFacts};
+use super::prelude::Prelude;
+use super::{Parsed, record};
+
+/// A batch laid out as a frame: header (still empty), table with bare CRCs, times, body, zeros.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    bytes: Vec<u8>,
+    count: u32,
+    flags: u8,
+    body_len: u32,
+    prelude_crc: u32,
+}
+
+/// What a commit gives a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) first: Position,
+    pub(crate) durable: Position,
+    pub(crate) recorded_at: Timestamp,
+    /// The wall clock, where it differs from `recorded_at`.
+    pub(crate) wall: Option<Timestamp>,
+    pub(crate) clock_suspect: bool,
+    pub(crate) group_seq: u64,
+    pub(crate) offset: u64,
+}
+
+/// What a caller gives besides the events.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DraftFacts<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) imported: bool,
+    /// Times of an import that keeps them, one an event.
+    pub(crate) recorded_at: Option<&'a [Timestamp]>,
+}
+
+impl Draft {
+    /// Lays out a batch of at least one event, all of which keep the limits.
+    pub(crate) fn new(events: &[NewEvent], facts: &DraftFacts<'_>) -> Draft {
+        let count = events.len();
+        let times = facts.recorded_at.unwrap_or_default();
+        let body_at = HEADER_BYTES + count * ENTRY_BYTES + times.len() * 8;
+        let estimate: usize =
+            events.iter().map(|event| record::HEADER_BYTES + event.text_bytes() + event.data().len()).sum();
+        let mut bytes = Vec::with_capacity(body_at + estimate + 256);
+        bytes.resize(HEADER_BYTES + count * ENTRY_BYTES, 0);
+        times.iter().for_each(|time| bytes.extend_from_slice(&time.as_nanos().to_le_bytes()));
+
+        if let Some(key) = facts.key {
+            let prelude = Prelude { key: Some((key, &[0; 32])) };
+            prelude.encode(&mut bytes);
+        }
+        let records_at = bytes.len();
+        for (index, event) in events.iter().enumerate() {
+            let start = bytes.len();
+            record::encode(event, &mut bytes);
+            let (end, crc) = ((bytes.len() - body_at) as u32, frame::crc(&bytes[start..]));
+            Put(&mut bytes[HEADER_BYTES + index * ENTRY_BYTES..]).u32(8, end).u32(12, crc);
+        }
+        if facts.key.is_some() {
+            // The content hash is the last entry of the prelude.
+            let hash = record_hash(&bytes[records_at..]);
+            Put(&mut bytes).bytes(records_at - hash.len(), &hash);
+        }
+        let body_len = (bytes.len() - body_at) as u32;
+        let prelude_crc = if facts.key.is_some() { frame::crc(&bytes[body_at..records_at]) } else { 0 };
+        bytes.resize(align_up(bytes.len() as u64, ALIGN) as usize, 0);
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        Draft {
+            bytes,
+            count: count as u32,
+            flags: flag(facts.imported, frame::IMPORTED)
+                | flag(facts.recorded_at.is_some(), frame::RECORDED_EACH)
+                | flag(facts.key.is_some(), frame::PRELUDE),
+            body_len,
+            prelude_crc,
+        }
+    }
+
+    /// Number of events.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Length of the frame, in bytes, with room for a wall clock.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        self.bytes.len() as u64 + ALIGN
+    }
+
+    /// The frame as it stands.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn header(&self, place: &Place) -> FrameHeader {
+        FrameHeader {
+            kind: Kind::Events,
+            flags: self.flags,
+            body_len: self.body_len,
+            count: self.count,
+            first: place.first,
+            durable: place.durable,
+            recorded_at: place.recorded_at,
+            group_seq: place.group_seq,
+            prelude_crc: self.prelude_crc,
+            table_crc: 0,
+            check: 0,
+        }
+    }
+
+    /// Fills in the place and all checks. `version` says the version of each event in turn.
+    /// Returns the header as it then stands.
+    pub(crate) fn seal(&mut self, place: &Place, salt: u64, versions: &[u64]) -> FrameHeader {
+        if place.clock_suspect {
+            self.flags |= frame::CLOCK_SUSPECT;
+        }
+        if let Some(wall) = place.wall {
+            self.insert_wall(wall);
+        }
+        let mut header = self.header(place);
+        let table_at = HEADER_BYTES;
+        let entries = self.bytes[table_at..].chunks_exact_mut(ENTRY_BYTES);
+        for ((index, entry), version) in (0u64..u64::from(self.count)).zip(entries).zip(versions) {
+            frame::seal_entry(entry, place.first.get() + index, *version, salt);
+        }
+        header.table_crc = frame::crc(&self.bytes[table_at..table_at + header.table_bytes() as usize]);
+        header.check = header.encode(&mut self.bytes[..HEADER_BYTES], salt, place.offset);
+        header
+    }
+
+    /// Makes room for the wall clock at the end of the table; rare, so a move of the body will do.
+    fn insert_wall(&mut self, wall: Timestamp) {
+        let unpadded = HEADER_BYTES as u64 + self.table_bytes() + u64::from(self.body_len);
+        let at = HEADER_BYTES + self.table_bytes() as usize;
+        self.bytes.truncate(unpadded as usize);
+        self.bytes.splice(at..at, wall.as_nanos().to_le_bytes());
+        self.bytes.resize(align_up(self.bytes.len() as u64, ALIGN) as usize, 0);
+        self.flags |= frame::WALL;
+    }
+
+    fn table_bytes(&self) -> u64 {
+        let place = Place {
+            first: Position::ORIGIN,
+            durable: Position::ORIGIN,
+            recorded_at: Timestamp::from_nanos(0),
+            wall: None,
+            clock_suspect: false,
+            group_seq: 0,
+            offset: 0,
+        };
+        self.header(&place).table_bytes()
+    }
+
+    /// The batch's key and content hash, before or after sealing.
+    pub(crate) fn prelude(&self) -> Prelude<'_> {
+        let body_at = HEADER_BYTES + self.table_bytes() as usize;
+        let body = self.bytes.get(body_at..body_at + self.body_len as usize).unwrap_or_default();
+        match self.flags & frame::PRELUDE {
+            0 => Prelude::default(),
+            _ => Prelude::len(body).and_then(|len| Prelude::parse(&body[..len]).ok()).unwrap_or_default(),
+        }
+    }
+
+    /// The sealed frame, read back as any reader would.
+    pub(crate) fn view(&self, header: FrameHeader, facts: SegmentFacts) -> Parsed<Frame<'_>> {
+        Frame::new(header, facts, &self.bytes)
+    }
+
+    /// The events as they would be read at this place, for conditions of the same group. The
+    /// versions are not known yet.
+    pub(crate) fn preview(
+        &self,
+        place: &Place,
+        facts: SegmentFacts,
+        each: &mut dyn FnMut(&EventRef<'_>),
+    ) -> Parsed<()> {
+        let mut copy = Draft { bytes: self.bytes.clone(), ..*self };
+        let header = copy.seal(place, facts.salt, &vec![0; self.count as usize]);
+        let frame = Frame::new(header, facts, &copy.bytes)?;
+        for index in 0..self.count {
+            each(&frame.event(index)?);
+        }
+        Ok(())
+    }
+}
+
+fn record_hash(records: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(records).into()
+}
