@@ -3,5 +3,7 @@
 pub mod limits;
 mod position;
 pub mod subject;
+pub mod time;
 
 pub use position::{Position, PositionError};
+pub use time::Timestamp;
