@@ -123,7 +123,8 @@ impl Options {
     /// `NotFound` (reading only, and nothing is there), `Invalid` (an option makes no sense), `Io`.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
-        let storage = DiskStorage::open(path).map_err(|error| Error::io(format_args!("open {}", path.display()), error))?;
+        let storage =
+            DiskStorage::open(path).map_err(|error| Error::io(format_args!("open {}", path.display()), error))?;
         self.open_on(Arc::new(storage), path)
     }
 

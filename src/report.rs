@@ -59,7 +59,14 @@ impl fmt::Display for Recovery {
             write!(f, "; {} unproven events written and synced again", self.rewritten)?;
         }
         if let Some(cut) = &self.cut {
-            write!(f, "; torn tail of {} bytes cut at {}:{} ({})", cut.bytes, cut.file.display(), cut.offset, cut.reason)?;
+            write!(
+                f,
+                "; torn tail of {} bytes cut at {}:{} ({})",
+                cut.bytes,
+                cut.file.display(),
+                cut.offset,
+                cut.reason
+            )?;
             for kept in &cut.quarantine {
                 write!(f, ", kept as {}", kept.display())?;
             }
