@@ -8,6 +8,7 @@ mod io;
 pub mod limits;
 mod position;
 mod query;
+mod segment;
 mod subject;
 mod time;
 

@@ -1,0 +1,3 @@
+//! Files of one segment, opened.
+
+pub(crate) mod idx_file;
