@@ -4,6 +4,7 @@ use super::shared::{Log, Segments};
 use crate::error::Result;
 use crate::event::{EventRef, parse_derived_id};
 use crate::format::term::Dimension;
+use crate::format::{Bad, Parsed};
 use crate::position::Position;
 use crate::segment::raw::RawSegment;
 
@@ -96,19 +97,23 @@ impl Log {
             Some(idx) => match idx.find(dimension, hash) {
                 Ok(None) => Ok(()),
                 Ok(Some(entry)) => {
-                    for index in (0..entry.count).rev() {
-                        match idx.posting(&entry, index) {
-                            Ok(row) => {
+                    // One row is the usual case; the others are read only if it is not enough.
+                    if !each(entry.last_row)? {
+                        return Ok(());
+                    }
+                    match idx.postings(&entry, 0..entry.last_row).and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>()) {
+                        Ok(rows) => {
+                            for row in rows {
                                 if !each(row)? {
                                     return Ok(());
                                 }
                             }
-                            Err(bad) => return self.fall_back(segment, &bad.to_string(), dimension, hash, each),
+                            Ok(())
                         }
+                        Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
                     }
-                    Ok(())
                 }
-                Err(bad) => self.fall_back(segment, &bad.to_string(), dimension, hash, each),
+                Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
             },
             None if has_mem => Ok(()),
             None => scan_rows(self, segment, dimension, hash, each),
@@ -119,7 +124,7 @@ impl Log {
     fn fall_back(
         &self,
         segment: &RawSegment,
-        why: &str,
+        why: &Bad,
         dimension: Dimension,
         hash: u64,
         each: &mut dyn FnMut(u32) -> Result<bool>,

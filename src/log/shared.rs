@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::doorbell::Doorbell;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
+use crate::format::Bad;
 use crate::format::term::TermHasher;
 use crate::io::Storage;
 use crate::position::Position;
@@ -53,7 +54,7 @@ pub(crate) struct Log {
     /// Damage found when the store was opened for reading.
     pub(crate) damage: RwLock<Vec<Corruption>>,
     /// Indexes that turned out damaged while they were used, and were left out of use.
-    pub(crate) distrusted: Mutex<Vec<PathBuf>>,
+    pub(crate) distrusted: Mutex<Vec<(PathBuf, String)>>,
 }
 
 impl Log {
@@ -140,14 +141,14 @@ impl Log {
         Corruption::new(file, 0, format!("a segment that holds position {position}"), "no such file").at(position..=last).into()
     }
 
-    /// An index whose pages fail their checks is not asked again; its rows are found by scanning.
-    pub(crate) fn distrust(&self, segment: &RawSegment, why: &str) {
+    /// An index whose pages fail their checks is not asked again; its rows are found by scanning
+    /// until it is made anew.
+    pub(crate) fn distrust(&self, segment: &RawSegment, why: &Bad) {
         segment.index.write().idx = None;
         let mut distrusted = self.distrusted.lock();
         let path = segment.idx_path();
-        if !distrusted.contains(&path) {
-            distrusted.push(path);
+        if !distrusted.iter().any(|(known, _)| *known == path) {
+            distrusted.push((path, format!("expected {}, found {} at byte {}", why.expected, why.found, why.offset)));
         }
-        let _ = why;
     }
 }

@@ -10,13 +10,11 @@
 //! further term (tag, source, correlation, on_behalf_of, causation), before slack of the vectors.
 
 use crate::event::EventRef;
+use crate::format::idx::{ZONE_ROWS, Zone};
 use crate::format::term::{Dimension, TermHasher};
-use crate::time::Timestamp;
 
 /// No row: the end of a chain.
 const NONE: u32 = u32::MAX;
-/// Rows that share one entry of minima and maxima of both times.
-pub(crate) const ZONE_ROWS: u32 = 1024;
 /// Beyond so many distinct types the index no longer resolves patterns.
 const TYPE_NAMES_MAX: usize = 4096;
 
@@ -37,27 +35,6 @@ pub(crate) struct EventTerms {
 pub(crate) struct RowPlace {
     pub(crate) frame: u64,
     pub(crate) index: u32,
-}
-
-/// Minima and maxima of both times over some rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Zone {
-    pub(crate) recorded: (Timestamp, Timestamp),
-    pub(crate) occurred: (Timestamp, Timestamp),
-}
-
-impl Zone {
-    pub(crate) fn of(recorded: Timestamp, occurred: Timestamp) -> Zone {
-        Zone { recorded: (recorded, recorded), occurred: (occurred, occurred) }
-    }
-
-    pub(crate) fn add(&mut self, other: &Zone) {
-        let widen = |mine: &mut (Timestamp, Timestamp), theirs: (Timestamp, Timestamp)| {
-            *mine = (mine.0.min(theirs.0), mine.1.max(theirs.1));
-        };
-        widen(&mut self.recorded, other.recorded);
-        widen(&mut self.occurred, other.occurred);
-    }
 }
 
 /// An open-addressing table from hash to the newest entry of a chain.
@@ -226,7 +203,7 @@ impl MemIndex {
         if (row - self.first_row).is_multiple_of(ZONE_ROWS) {
             self.zones.push(*zone);
         } else if let Some(last) = self.zones.last_mut() {
-            last.add(zone);
+            last.join(zone);
         }
         if self.last_type != (terms.event_type, true) {
             self.learn_type(terms.event_type, event_type);
@@ -367,5 +344,5 @@ pub(crate) fn terms_of(hasher: TermHasher, event: &EventRef<'_>) -> (EventTerms,
         actor: event.actor().map_or(0, |actor| hasher.actor(actor.kind(), actor.id())),
         id: event.given_id().map_or(0, |id| hasher.hash(Dimension::Id, id.as_bytes())),
     };
-    (terms, Zone::of(event.recorded_at(), event.occurred_at()))
+    (terms, Zone::of(event))
 }

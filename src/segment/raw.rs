@@ -211,9 +211,9 @@ impl RawSegment {
                 return Ok(place);
             }
             if let Some(idx) = index.idx.as_ref().filter(|idx| row < idx.rows())
-                && let Ok(place) = idx.place(row)
+                && let Ok((frame, index)) = idx.place(row)
             {
-                return Ok(place);
+                return Ok(RowPlace { frame, index });
             }
         }
         self.walk_to(row)
