@@ -21,13 +21,14 @@ impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
     pub(crate) fn last_of_subject(&self, subject: &str, hash: u64, horizon: Position) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
-        self.newest_match(Dimension::Subject, hash, horizon, is_subject)
+        self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
     }
 
     /// Calls `test` on candidate rows, newest first, and returns the first that it accepts.
     fn newest_match<T>(
         &self,
         dimension: Dimension,
+        value: &str,
         hash: u64,
         horizon: Position,
         test: impl Fn(&EventRef<'_>) -> Option<T>,
@@ -35,7 +36,7 @@ impl Log {
         let segments = self.segments();
         for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
             let mut found = None;
-            self.each_row(segment, dimension, hash, &mut |row| {
+            self.each_row(segment, dimension, value, hash, &mut |row| {
                 let position = Position::new(segment.base().get() + u64::from(row));
                 if position > horizon {
                     return Ok(true);
@@ -57,6 +58,7 @@ impl Log {
         &self,
         segment: &RawSegment,
         dimension: Dimension,
+        value: &str,
         hash: u64,
         each: &mut dyn FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
@@ -78,7 +80,7 @@ impl Log {
                     }
                 };
                 match dimension {
-                    Dimension::Subject => take(&mut mem.subject_rows(hash)),
+                    Dimension::Subject => take(&mut mem.subject_rows(hash, value)),
                     Dimension::Key => take(&mut mem.key_rows(hash)),
                     _ => take(&mut mem.id_rows(hash)),
                 }
@@ -138,7 +140,7 @@ impl Log {
         let segments = self.segments();
         for segment in segments.0.iter().rev() {
             let mut found = None;
-            self.each_row(segment, Dimension::Key, hash, &mut |row| {
+            self.each_row(segment, Dimension::Key, key, hash, &mut |row| {
                 let position = Position::new(segment.base().get() + u64::from(row));
                 let frame = segment.frame_of(segment.mapping()?, segment.place(row)?, position)?;
                 let prelude = frame.prelude().map_err(|bad| segment.corruption(bad, 0, position, position))?;
@@ -173,7 +175,7 @@ impl Log {
         let segments: std::sync::Arc<Segments> = self.segments();
         for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
             let mut rows = Vec::new();
-            self.each_row(segment, Dimension::Id, hash, &mut |row| {
+            self.each_row(segment, Dimension::Id, id, hash, &mut |row| {
                 rows.push(row);
                 Ok(true)
             })?;
