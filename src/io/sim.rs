@@ -14,12 +14,17 @@
 //! [`Crash`] for the choice. A crash doesn't change the storage: it makes another, which holds what
 //! would be found.
 //!
-//! What is not modelled: sectors that change by themselves, names that outlive a failed directory
-//! sync, renaming directories, and the extra room that a hole in a file would save.
+//! What is not modelled: sectors that change by themselves, a directory sync that fails and loses
+//! its names for good (a later one still makes them durable), renaming or removing directories,
+//! and the room that a hole in a file would save.
 //!
 //! As every published byte is promised to stand still, the simulator checks that promise: writing
 //! another byte there, truncating it, or publishing what is beyond the end of the file (which a
 //! real mapping answers with undefined behaviour or a signal) panics.
+//!
+//! [`File::sync_data`]: super::File::sync_data
+//! [`Storage::sync_dir`]: super::Storage::sync_dir
+//! [`Storage::sync_parent`]: super::Storage::sync_parent
 
 mod contents;
 mod crash;

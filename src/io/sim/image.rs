@@ -66,10 +66,9 @@ impl Image {
         let within = (len % PAGE_BYTES as u64) as usize;
         if within > 0
             && let Some(page) = self.pages.get_mut(&(len / PAGE_BYTES as u64))
+            && page[within..].iter().any(|&byte| byte != 0)
         {
-            if page[within..].iter().any(|&byte| byte != 0) {
-                Arc::make_mut(page)[within..].fill(0);
-            }
+            Arc::make_mut(page)[within..].fill(0);
         }
     }
 
