@@ -50,10 +50,8 @@ const OS_PATHS: &[&str] = &["std::fs", "memmap2", "rustix"];
 const OS_ALLOWED: &[(&str, &str)] = &[];
 
 /// Files that may hold `unsafe`, each with its reason.
-const UNSAFE_ALLOWED: &[(&str, &str)] = &[(
-    "src/io/map.rs",
-    "bytes that another process writes are read through a mapping",
-)];
+const UNSAFE_ALLOWED: &[(&str, &str)] =
+    &[("src/io/map.rs", "bytes that another process writes are read through a mapping")];
 
 const CODE_LINES_MAX: usize = 600;
 const TEST_CODE_LINES_MAX: usize = 900;
@@ -67,12 +65,7 @@ fn the_source_keeps_its_shape() {
     }
     assert!(files.contains_key("src/lib.rs"), "no source was found");
     let faults = check(&files);
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 /// Path from the root of the crate, with `/`, to content.
@@ -87,12 +80,7 @@ fn collect(root: &Path, directory: &Path, files: &mut Files) {
         if path.is_dir() {
             collect(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('\\', "/");
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
             files.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
@@ -100,11 +88,8 @@ fn collect(root: &Path, directory: &Path, files: &mut Files) {
 
 /// All faults, each a line that begins with file and line.
 fn check(files: &Files) -> Vec<String> {
-    let source: Vec<Source> = files
-        .iter()
-        .filter(|(path, _)| path.starts_with("src/"))
-        .map(|(path, text)| Source::new(path, text))
-        .collect();
+    let source: Vec<Source> =
+        files.iter().filter(|(path, _)| path.starts_with("src/")).map(|(path, text)| Source::new(path, text)).collect();
     let tree = Tree {
         modules: source.iter().map(|file| file.module.clone()).collect(),
         root: source.iter().find(|file| file.path == "src/lib.rs"),
@@ -134,17 +119,10 @@ struct Source {
 
 impl Source {
     fn new(path: &str, text: &str) -> Source {
-        let name = path
-            .trim_start_matches("src/")
-            .trim_end_matches(".rs")
-            .trim_end_matches("/mod");
+        let name = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
         Source {
             path: path.to_owned(),
-            module: if name == "lib" {
-                String::new()
-            } else {
-                name.replace('/', "::")
-            },
+            module: if name == "lib" { String::new() } else { name.replace('/', "::") },
             tokens: tokens(&blank(text)),
         }
     }
@@ -156,11 +134,7 @@ impl Source {
     /// Every path in the file, `use` trees spread out, each with the token it begins at.
     fn paths(&self) -> impl Iterator<Item = (&Token, Leaf)> {
         let begins = (0..self.tokens.len()).filter(|at| begins_path(&self.tokens, *at));
-        begins.flat_map(move |at| {
-            leaves(&self.tokens[at..])
-                .into_iter()
-                .map(move |leaf| (&self.tokens[at], leaf))
-        })
+        begins.flat_map(move |at| leaves(&self.tokens[at..]).into_iter().map(move |leaf| (&self.tokens[at], leaf)))
     }
 }
 
@@ -174,9 +148,7 @@ impl Tree<'_> {
     /// The deepest module with a file that `path` leads into.
     fn module_of(&self, path: &[String]) -> Option<String> {
         let lengths = (1..=path.len()).rev();
-        lengths
-            .map(|length| path[..length].join("::"))
-            .find(|module| self.modules.contains(module))
+        lengths.map(|length| path[..length].join("::")).find(|module| self.modules.contains(module))
     }
 
     /// The module that a name comes from which lib.rs re-exports.
@@ -185,30 +157,18 @@ impl Tree<'_> {
         let uses = (0..tokens.len()).filter(|at| tokens[*at].text == "use");
         let mut leaves = uses.flat_map(|at| leaves(&tokens[at + 1..]));
         let leaf = leaves.find(|leaf| leaf.name.as_deref() == Some(name))?;
-        let path: Vec<String> = leaf
-            .path
-            .into_iter()
-            .filter(|part| part != "crate" && part != "self")
-            .collect();
+        let path: Vec<String> = leaf.path.into_iter().filter(|part| part != "crate" && part != "self").collect();
         self.module_of(&path)
     }
 
     fn is_public_module(&self, name: &str) -> bool {
-        let declared = |three: &[Token]| {
-            three[0].text == "pub" && three[1].text == "mod" && three[2].text == name
-        };
-        self.root
-            .is_some_and(|root| root.tokens.windows(3).any(declared))
+        let declared = |three: &[Token]| three[0].text == "pub" && three[1].text == "mod" && three[2].text == name;
+        self.root.is_some_and(|root| root.tokens.windows(3).any(declared))
     }
 }
 
 fn layer_of(module: &str) -> Option<u8> {
-    let find = |name: &str| {
-        LAYERS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, layer)| *layer)
-    };
+    let find = |name: &str| LAYERS.iter().find(|(known, _)| *known == name).map(|(_, layer)| *layer);
     match module.split_once("::") {
         Some((top, _)) => find(&format!("{top}::*")).or_else(|| find(top)),
         None => find(module),
@@ -221,9 +181,7 @@ fn check_edges(file: &Source, tree: &Tree, faults: &mut Vec<String>) {
     }
     let Some(layer) = layer_of(&file.module) else {
         let (path, module) = (&file.path, &file.module);
-        faults.push(format!(
-            "{path}:1: module `{module}` is on no layer: give it one in tests/layers.rs"
-        ));
+        faults.push(format!("{path}:1: module `{module}` is on no layer: give it one in tests/layers.rs"));
         return;
     };
     for (token, leaf) in file.paths() {
@@ -239,14 +197,10 @@ fn check_edges(file: &Source, tree: &Tree, faults: &mut Vec<String>) {
         let shown = leaf.path.join("::");
         let is_private = tree.modules.contains(first) && !tree.is_public_module(first);
         if target_layer > layer {
-            let what = format!(
-                "layer {layer} names `{shown}` of layer {target_layer}, which stands above it"
-            );
+            let what = format!("layer {layer} names `{shown}` of layer {target_layer}, which stands above it");
             faults.push(file.fault(token, &what));
         } else if layer >= PUBLIC_API_ONLY && target_layer < layer && is_private {
-            let what = format!(
-                "layer {layer} may use the public API alone, and `{shown}` is no part of it"
-            );
+            let what = format!("layer {layer} may use the public API alone, and `{shown}` is no part of it");
             faults.push(file.fault(token, &what));
         }
     }
@@ -294,74 +248,39 @@ fn check_os(file: &Source, faults: &mut Vec<String>) {
         return;
     }
     // Tests within a file stand at its end and may do as tests do.
-    let is_tests = |three: &[Token]| {
-        three[0].text == "mod" && three[1].text == "tests" && three[2].text == "{"
-    };
-    let tests_line = file
-        .tokens
-        .windows(3)
-        .find(|three| is_tests(three))
-        .map_or(usize::MAX, |three| three[0].line);
+    let is_tests = |three: &[Token]| three[0].text == "mod" && three[1].text == "tests" && three[2].text == "{";
+    let tests_line = file.tokens.windows(3).find(|three| is_tests(three)).map_or(usize::MAX, |three| three[0].line);
     for (token, leaf) in file.paths().filter(|(token, _)| token.line < tests_line) {
         let path = leaf.path.join("::");
-        if OS_PATHS
-            .iter()
-            .any(|os| path == *os || path.starts_with(&format!("{os}::")))
-        {
-            faults.push(file.fault(
-                token,
-                &format!("`{path}`: only {OS_LAYER}/ meets the operating system"),
-            ));
+        if OS_PATHS.iter().any(|os| path == *os || path.starts_with(&format!("{os}::"))) {
+            faults.push(file.fault(token, &format!("`{path}`: only {OS_LAYER}/ meets the operating system")));
         }
     }
 }
 
 fn check_root(file: &Source, faults: &mut Vec<String>) {
-    const ITEMS: &[&str] = &[
-        "fn",
-        "struct",
-        "enum",
-        "union",
-        "trait",
-        "impl",
-        "const",
-        "static",
-        "type",
-        "macro_rules",
-    ];
+    const ITEMS: &[&str] =
+        &["fn", "struct", "enum", "union", "trait", "impl", "const", "static", "type", "macro_rules"];
     for token in &file.tokens {
         if ITEMS.contains(&token.text.as_str()) {
-            let what = format!(
-                "`{}`: lib.rs holds crate docs and re-exports, nothing else",
-                token.text
-            );
+            let what = format!("`{}`: lib.rs holds crate docs and re-exports, nothing else", token.text);
             faults.push(file.fault(token, &what));
         }
     }
 }
 
 fn check_length(path: &str, text: &str, faults: &mut Vec<String>) {
-    let is_test =
-        !path.starts_with("src/") || path.ends_with("/tests.rs") || path.contains("/tests/");
-    let limit = if is_test {
-        TEST_CODE_LINES_MAX
-    } else {
-        CODE_LINES_MAX
-    };
+    let is_test = !path.starts_with("src/") || path.ends_with("/tests.rs") || path.contains("/tests/");
+    let limit = if is_test { TEST_CODE_LINES_MAX } else { CODE_LINES_MAX };
     let lines = code_lines(text);
     if lines > limit {
-        faults.push(format!(
-            "{path}:1: {lines} lines of code, at most {limit} are allowed: split it"
-        ));
+        faults.push(format!("{path}:1: {lines} lines of code, at most {limit} are allowed: split it"));
     }
 }
 
 /// Lines that hold code: neither blank nor comment alone.
 fn code_lines(text: &str) -> usize {
-    blank(text)
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .count()
+    blank(text).lines().filter(|line| !line.trim().is_empty()).count()
 }
 
 /// A word, a `::` or one other character.
@@ -393,10 +312,7 @@ fn tokens(blanked: &str) -> Vec<Token> {
                 first.len_utf8()
             };
             let (text, after) = rest.split_at(length);
-            out.push(Token {
-                text: text.to_owned(),
-                line: index + 1,
-            });
+            out.push(Token { text: text.to_owned(), line: index + 1 });
             rest = after.trim_start();
         }
     }
@@ -475,9 +391,7 @@ fn blank(text: &str) -> String {
     while at < chars.len() {
         let start = at;
         if begins(at, ['/', '/']) {
-            at = (at..chars.len())
-                .find(|&i| chars[i] == '\n')
-                .unwrap_or(chars.len());
+            at = (at..chars.len()).find(|&i| chars[i] == '\n').unwrap_or(chars.len());
             out.extend(chars[start..at].iter().map(|_| ' '));
         } else if begins(at, ['/', '*']) {
             at = end_of_block_comment(&chars, at);
@@ -493,11 +407,7 @@ fn blank(text: &str) -> String {
             }));
         } else {
             // A word goes whole, so that the r of `for` before a quote begins no raw string.
-            at += chars[at..]
-                .iter()
-                .take_while(|char| is_word_char(**char))
-                .count()
-                .max(1);
+            at += chars[at..].iter().take_while(|char| is_word_char(**char)).count().max(1);
             out.extend(&chars[start..at]);
         }
     }
@@ -530,10 +440,7 @@ fn end_of_block_comment(chars: &[char], start: usize) -> usize {
 fn end_of_literal(chars: &[char], start: usize) -> Option<usize> {
     let mut at = start + usize::from(matches!(chars[start], 'b' | 'c'));
     if chars.get(at) == Some(&'r') {
-        let hashes = chars[at + 1..]
-            .iter()
-            .take_while(|char| **char == '#')
-            .count();
+        let hashes = chars[at + 1..].iter().take_while(|char| **char == '#').count();
         at += 1 + hashes;
         if chars.get(at) != Some(&'"') {
             return None;
@@ -545,8 +452,7 @@ fn end_of_literal(chars: &[char], start: usize) -> Option<usize> {
     }
     let quote = *chars.get(at)?;
     // A lifetime has no closing quote behind its first character.
-    let is_char =
-        quote == '\'' && (chars.get(at + 1) == Some(&'\\') || chars.get(at + 2) == Some(&'\''));
+    let is_char = quote == '\'' && (chars.get(at + 1) == Some(&'\\') || chars.get(at + 2) == Some(&'\''));
     if quote != '"' && !is_char {
         return None;
     }
@@ -581,9 +487,7 @@ mod the_checker_itself {
             ("src/store.rs", ""),
             ("src/cli/mod.rs", ""),
         ];
-        let mut files: Files = crate_files
-            .map(|(path, text)| (path.to_owned(), text.to_owned()))
-            .into();
+        let mut files: Files = crate_files.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
         files.insert(path.to_owned(), text.to_owned());
         check(&files)
     }
@@ -591,53 +495,26 @@ mod the_checker_itself {
     /// That there is one fault, in this file, whose line holds `what`.
     fn assert_one(path: &str, text: &str, what: &str) {
         let found = faults(path, text);
-        assert!(
-            found.len() == 1 && found[0].starts_with(path) && found[0].contains(what),
-            "{text}: {found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with(path) && found[0].contains(what), "{text}: {found:?}");
     }
 
     #[test]
     fn a_sound_crate_passes() {
         for (path, text) in [
-            (
-                "src/log/commit.rs",
-                "use crate::{io::disk::Disk, position::Position, time::{self, *}};",
-            ),
-            (
-                "src/log/commit.rs",
-                "use super::Log; use crate::log; fn f(p: crate::Position) {}",
-            ),
-            (
-                "src/store.rs",
-                "fn f() { crate::log::commit::run() } // crate::cli::run()",
-            ),
-            (
-                "src/io/disk.rs",
-                "use std::fs::File; use rustix::fs; const S: &str = \"crate::store::Store\";",
-            ),
+            ("src/log/commit.rs", "use crate::{io::disk::Disk, position::Position, time::{self, *}};"),
+            ("src/log/commit.rs", "use super::Log; use crate::log; fn f(p: crate::Position) {}"),
+            ("src/store.rs", "fn f() { crate::log::commit::run() } // crate::cli::run()"),
+            ("src/io/disk.rs", "use std::fs::File; use rustix::fs; const S: &str = \"crate::store::Store\";"),
             (
                 "src/io/disk.rs",
                 "const S: &str = r#\"\"unsafe\" crate::store::S\"#; const C: char = '\"'; fn f<'a>() {}",
             ),
-            (
-                "src/io/disk.rs",
-                "const S: &[u8] = b\"\\\" unsafe\"; /* /* unsafe */ unsafe */ const C: char = '\\'';",
-            ),
+            ("src/io/disk.rs", "const S: &[u8] = b\"\\\" unsafe\"; /* /* unsafe */ unsafe */ const C: char = '\\'';"),
             ("src/query/plan.rs", "use crate::log::Log;"),
-            (
-                "src/log/commit.rs",
-                "fn f() {} #[cfg(test)] mod tests { use std::fs; }",
-            ),
+            ("src/log/commit.rs", "fn f() {} #[cfg(test)] mod tests { use std::fs; }"),
             ("src/log/tests.rs", "use std::fs;"),
-            (
-                "src/cli/mod.rs",
-                "use crate::{Store, time::Timestamp}; use std::fs;",
-            ),
-            (
-                "src/position.rs",
-                "/// See [`Store`](crate::store::Store).\nfn f() { match x { a::B { c } => d } }",
-            ),
+            ("src/cli/mod.rs", "use crate::{Store, time::Timestamp}; use std::fs;"),
+            ("src/position.rs", "/// See [`Store`](crate::store::Store).\nfn f() { match x { a::B { c } => d } }"),
         ] {
             assert_eq!(faults(path, text), NONE, "{path}: {text}");
         }
@@ -649,42 +526,21 @@ mod the_checker_itself {
             ("src/log/commit.rs", "use crate::store::Store;"),
             ("src/log/commit.rs", "use crate::Store;"),
             ("src/log/commit.rs", "use crate::Deeper;"),
-            (
-                "src/log/commit.rs",
-                "use crate::{position::Position, store};",
-            ),
-            (
-                "src/log/commit.rs",
-                "use crate::{io::{disk::Disk, self}, query::{Query, plan::{Plan}}};",
-            ),
+            ("src/log/commit.rs", "use crate::{position::Position, store};"),
+            ("src/log/commit.rs", "use crate::{io::{disk::Disk, self}, query::{Query, plan::{Plan}}};"),
             ("src/log/commit.rs", "use crate::store as low;"),
             ("src/log/commit.rs", "use super::super::store::Store;"),
-            (
-                "src/log/commit.rs",
-                "#[cfg(test)] mod tests { use crate::store::Store; }",
-            ),
+            ("src/log/commit.rs", "#[cfg(test)] mod tests { use crate::store::Store; }"),
             ("src/log/mod.rs", "use super::store::Store;"),
-            (
-                "src/log/mod.rs",
-                "fn f() -> crate::store::Store { todo!() }",
-            ),
+            ("src/log/mod.rs", "fn f() -> crate::store::Store { todo!() }"),
             ("src/log/mod.rs", "fn f(x: Vec<crate::Store>) {}"),
-            (
-                "src/log/mod.rs",
-                "macro_rules! m { () => { $crate::store::open() } }",
-            ),
+            ("src/log/mod.rs", "macro_rules! m { () => { $crate::store::open() } }"),
             ("src/segment/mod.rs", "use crate::log::*;"),
             ("src/position.rs", "use crate::io;"),
             ("src/query.rs", "fn f() { plan::run() }"),
             ("src/query.rs", "use self::plan::Plan;"),
-            (
-                "src/time.rs",
-                "const C: char = '\\''; use crate::io::disk; const D: char = '\\'';",
-            ),
-            (
-                "src/time.rs",
-                "fn f<'a>(x: &'a str) -> &'a str { crate::io::disk::g::<'a>(x) }",
-            ),
+            ("src/time.rs", "const C: char = '\\''; use crate::io::disk; const D: char = '\\'';"),
+            ("src/time.rs", "fn f<'a>(x: &'a str) -> &'a str { crate::io::disk::g::<'a>(x) }"),
         ] {
             assert_one(path, text, "which stands above it");
         }
@@ -699,16 +555,8 @@ mod the_checker_itself {
 
     #[test]
     fn the_command_line_sees_the_public_api_alone() {
-        assert_one(
-            "src/cli/mod.rs",
-            "use crate::log::commit;",
-            "public API alone",
-        );
-        assert_one(
-            "src/main.rs",
-            "use annals::log::commit;",
-            "public API alone",
-        );
+        assert_one("src/cli/mod.rs", "use crate::log::commit;", "public API alone");
+        assert_one("src/main.rs", "use annals::log::commit;", "public API alone");
     }
 
     #[test]
@@ -718,34 +566,23 @@ mod the_checker_itself {
 
     #[test]
     fn unsafe_is_found_outside_its_file() {
-        for text in [
-            "fn f() { unsafe { g() } }",
-            "#![allow(unsafe_code)]",
-            "unsafe impl Send for X {}",
-        ] {
+        for text in ["fn f() { unsafe { g() } }", "#![allow(unsafe_code)]", "unsafe impl Send for X {}"] {
             assert_one("src/io/disk.rs", text, "outside the files");
         }
     }
 
     #[test]
     fn the_operating_system_is_found_outside_io() {
-        for text in [
-            "use std::fs::File;",
-            "use std::{fs, io};",
-            "fn f() { std::fs::read(p) }",
-            "use rustix::fs::fdatasync;",
-        ] {
+        for text in
+            ["use std::fs::File;", "use std::{fs, io};", "fn f() { std::fs::read(p) }", "use rustix::fs::fdatasync;"]
+        {
             assert_one("src/log/commit.rs", text, "operating system");
         }
     }
 
     #[test]
     fn an_item_in_lib_rs_is_found() {
-        assert_one(
-            "src/lib.rs",
-            "pub mod time; pub fn open() {}",
-            "nothing else",
-        );
+        assert_one("src/lib.rs", "pub mod time; pub fn open() {}", "nothing else");
     }
 
     #[test]
@@ -755,19 +592,11 @@ mod the_checker_itself {
         let longest = format!("{block}{comments}{}", "let x = 1;\n".repeat(600));
         assert_eq!(code_lines(&longest), 600);
         assert_eq!(faults("src/log/commit.rs", &longest), NONE);
-        assert_one(
-            "src/log/commit.rs",
-            &format!("{longest}let y = 2;\n"),
-            "601 lines of code, at most 600",
-        );
+        assert_one("src/log/commit.rs", &format!("{longest}let y = 2;\n"), "601 lines of code, at most 600");
         assert_eq!(code_lines("let s = \"\none // two\n\";\n"), 3);
         for path in ["src/log/tests.rs", "tests/crash.rs"] {
             assert_eq!(faults(path, &"f();\n".repeat(900)), NONE);
-            assert_one(
-                path,
-                &"f();\n".repeat(901),
-                "901 lines of code, at most 900",
-            );
+            assert_one(path, &"f();\n".repeat(901), "901 lines of code, at most 900");
         }
     }
 }

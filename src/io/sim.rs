@@ -78,27 +78,16 @@ struct World {
 
 impl World {
     fn first() -> World {
-        World {
-            boot: 1,
-            seed: 0,
-            kind: FsKind::Local,
-            capacity: u64::MAX,
-        }
+        World { boot: 1, seed: 0, kind: FsKind::Local, capacity: u64::MAX }
     }
 
     /// The same boot; a process that starts now must not draw the random bytes of the one before.
     fn restarted(self, steps: u64) -> World {
-        World {
-            seed: Rng::new(self.seed ^ steps.rotate_left(32)).next(),
-            ..self
-        }
+        World { seed: Rng::new(self.seed ^ steps.rotate_left(32)).next(), ..self }
     }
 
     fn rebooted(self, steps: u64) -> World {
-        World {
-            boot: self.boot + 1,
-            ..self.restarted(steps)
-        }
+        World { boot: self.boot + 1, ..self.restarted(steps) }
     }
 }
 
@@ -135,22 +124,14 @@ impl SimStorage {
     #[must_use]
     pub fn crash(&self, crash: Crash) -> Arc<SimStorage> {
         let state = self.lock_state();
-        SimStorage::found(
-            state.medium().crash(crash),
-            state.world.rebooted(state.ops()),
-            state.is_traced(),
-        )
+        SimStorage::found(state.medium().crash(crash), state.world.rebooted(state.ops()), state.is_traced())
     }
 
     /// The disk that is found if the process is killed now: nothing is lost, no lock is held.
     #[must_use]
     pub fn snapshot(&self) -> Arc<SimStorage> {
         let state = self.lock_state();
-        SimStorage::found(
-            state.medium().clone(),
-            state.world.restarted(state.ops()),
-            state.is_traced(),
-        )
+        SimStorage::found(state.medium().clone(), state.world.restarted(state.ops()), state.is_traced())
     }
 
     /// How many operations have changed the disk, syncs included: the moments at which the power

@@ -22,8 +22,7 @@ fn path(path: &str) -> &Path {
 }
 
 fn write(file: &dyn File, offset: u64, bytes: &[u8]) {
-    file.write_all_at(&mut [IoSlice::new(bytes)], offset)
-        .unwrap();
+    file.write_all_at(&mut [IoSlice::new(bytes)], offset).unwrap();
 }
 
 fn read(file: &dyn File, offset: u64, len: usize) -> Vec<u8> {
@@ -41,15 +40,7 @@ fn kind<T>(outcome: io::Result<T>) -> ErrorKind {
 fn a_file_holds_what_was_written() {
     on_both(|storage| {
         let file = storage.open(path("a"), Mode::CreateNew).unwrap();
-        file.write_all_at(
-            &mut [
-                IoSlice::new(b"one"),
-                IoSlice::new(b""),
-                IoSlice::new(b"two"),
-            ],
-            4,
-        )
-        .unwrap();
+        file.write_all_at(&mut [IoSlice::new(b"one"), IoSlice::new(b""), IoSlice::new(b"two")], 4).unwrap();
         assert_eq!(read(&*file, 0, 100), b"\0\0\0\0onetwo");
         assert_eq!(read(&*file, 8, 2), b"wo");
         assert_eq!(read(&*file, 10, 5), b"");
@@ -73,8 +64,7 @@ fn many_slices_are_written_in_turn() {
     on_both(|storage| {
         let file = storage.open(path("a"), Mode::CreateNew).unwrap();
         let numbers: Vec<[u8; 4]> = (0..5000_u32).map(u32::to_le_bytes).collect();
-        let mut slices: Vec<IoSlice<'_>> =
-            numbers.iter().map(|number| IoSlice::new(number)).collect();
+        let mut slices: Vec<IoSlice<'_>> = numbers.iter().map(|number| IoSlice::new(number)).collect();
         file.write_all_at(&mut slices, 7).unwrap(); // More than the system takes at once.
         assert_eq!(read(&*file, 7, 20_001), numbers.concat());
     });
@@ -89,11 +79,7 @@ fn lengths_grow_and_shrink() {
         file.set_len(4200).unwrap();
         assert_eq!(read(&*file, 4098, 4), [7, 7, 0, 0]);
         file.allocate(4000, 100).unwrap();
-        assert_eq!(
-            file.len().unwrap(),
-            4200,
-            "a reserved range inside changes nothing"
-        );
+        assert_eq!(file.len().unwrap(), 4200, "a reserved range inside changes nothing");
         file.allocate(4200, 800).unwrap();
         assert_eq!(file.len().unwrap(), 5000);
         assert_eq!(read(&*file, 4096, 904), [&[7; 4][..], &[0; 900]].concat());
@@ -103,35 +89,16 @@ fn lengths_grow_and_shrink() {
 #[test]
 fn modes_of_opening() {
     on_both(|storage| {
-        assert_eq!(
-            kind(storage.open(path("a"), Mode::Read)),
-            ErrorKind::NotFound
-        );
-        assert_eq!(
-            kind(storage.open(path("a"), Mode::Write)),
-            ErrorKind::NotFound
-        );
-        assert_eq!(
-            kind(storage.open(path("no/a"), Mode::Create)),
-            ErrorKind::NotFound
-        );
+        assert_eq!(kind(storage.open(path("a"), Mode::Read)), ErrorKind::NotFound);
+        assert_eq!(kind(storage.open(path("a"), Mode::Write)), ErrorKind::NotFound);
+        assert_eq!(kind(storage.open(path("no/a"), Mode::Create)), ErrorKind::NotFound);
         storage.open(path("a"), Mode::CreateNew).unwrap();
-        assert_eq!(
-            kind(storage.open(path("a"), Mode::CreateNew)),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(kind(storage.open(path("a"), Mode::CreateNew)), ErrorKind::AlreadyExists);
         write(&*storage.open(path("a"), Mode::Create).unwrap(), 0, b"x");
         write(&*storage.open(path("a"), Mode::Write).unwrap(), 1, b"y");
-        assert_eq!(
-            read(&*storage.open(path("a"), Mode::Create).unwrap(), 0, 9),
-            b"xy"
-        );
+        assert_eq!(read(&*storage.open(path("a"), Mode::Create).unwrap(), 0, 9), b"xy");
         for outside in ["/etc/passwd", "../a", "log/../../a"] {
-            assert_eq!(
-                kind(storage.open(path(outside), Mode::Read)),
-                ErrorKind::InvalidInput,
-                "{outside}"
-            );
+            assert_eq!(kind(storage.open(path(outside), Mode::Read)), ErrorKind::InvalidInput, "{outside}");
         }
     });
 }
@@ -142,68 +109,28 @@ fn names_come_and_go() {
         assert_eq!(kind(storage.list(path("log"))), ErrorKind::NotFound);
         storage.create_dir_all(path("log/deep")).unwrap();
         storage.create_dir_all(path("log")).unwrap();
-        write(
-            &*storage.open(path("log/b"), Mode::CreateNew).unwrap(),
-            0,
-            b"bee",
-        );
+        write(&*storage.open(path("log/b"), Mode::CreateNew).unwrap(), 0, b"bee");
         storage.open(path("log/a"), Mode::CreateNew).unwrap();
-        let names = |dir| {
-            storage
-                .list(path(dir))
-                .unwrap()
-                .into_iter()
-                .map(|e| e.name)
-                .collect::<Vec<_>>()
-        };
+        let names = |dir| storage.list(path(dir)).unwrap().into_iter().map(|e| e.name).collect::<Vec<_>>();
         assert_eq!(names("log"), ["a", "b", "deep"]);
         assert_eq!(names(""), ["log"]);
         assert!(storage.list(path("")).unwrap()[0].is_dir);
-        assert_eq!(
-            storage.list(path("log")).unwrap()[1],
-            Entry {
-                name: "b".into(),
-                len: 3,
-                is_dir: false
-            }
-        );
+        assert_eq!(storage.list(path("log")).unwrap()[1], Entry { name: "b".into(), len: 3, is_dir: false });
 
-        assert_eq!(
-            kind(storage.rename_new(path("log/b"), path("log/a"))),
-            ErrorKind::AlreadyExists
-        );
-        assert_eq!(
-            kind(storage.rename_new(path("log/x"), path("log/y"))),
-            ErrorKind::NotFound
-        );
-        let inode = |name| {
-            storage
-                .metadata(path(name))
-                .unwrap()
-                .map(|meta| (meta.device, meta.inode))
-        };
+        assert_eq!(kind(storage.rename_new(path("log/b"), path("log/a"))), ErrorKind::AlreadyExists);
+        assert_eq!(kind(storage.rename_new(path("log/x"), path("log/y"))), ErrorKind::NotFound);
+        let inode = |name| storage.metadata(path(name)).unwrap().map(|meta| (meta.device, meta.inode));
         let bee = inode("log/b");
         storage.rename_new(path("log/b"), path("c")).unwrap();
         assert_eq!((inode("c"), inode("log/b")), (bee, None));
         storage.rename(path("c"), path("log/a")).unwrap();
         assert_eq!((inode("log/a"), inode("c")), (bee, None));
 
-        storage
-            .hard_link(path("log/a"), path("log/deep/link"))
-            .unwrap();
-        assert_eq!(
-            kind(storage.hard_link(path("log/a"), path("log/deep/link"))),
-            ErrorKind::AlreadyExists
-        );
+        storage.hard_link(path("log/a"), path("log/deep/link")).unwrap();
+        assert_eq!(kind(storage.hard_link(path("log/a"), path("log/deep/link"))), ErrorKind::AlreadyExists);
         assert_eq!(inode("log/deep/link"), bee);
-        storage
-            .rename(path("log/a"), path("log/deep/link"))
-            .unwrap();
-        assert_eq!(
-            inode("log/a"),
-            bee,
-            "POSIX: a rename from one name of a file to another does nothing"
-        );
+        storage.rename(path("log/a"), path("log/deep/link")).unwrap();
+        assert_eq!(inode("log/a"), bee, "POSIX: a rename from one name of a file to another does nothing");
         let open = storage.open(path("log/a"), Mode::Read).unwrap();
         storage.remove(path("log/a")).unwrap();
         storage.remove(path("log/deep/link")).unwrap();
@@ -222,26 +149,16 @@ fn names_come_and_go() {
 fn a_lock_has_one_holder() {
     on_both(|storage| {
         let held = storage.lock(path("LOCK")).unwrap().unwrap();
-        assert!(
-            storage.lock(path("LOCK")).unwrap().is_none(),
-            "in the same process too"
-        );
+        assert!(storage.lock(path("LOCK")).unwrap().is_none(), "in the same process too");
         held.write_text("a long line about the holder\n").unwrap();
         held.write_text("pid 1\n").unwrap();
         let file = storage.open(path("LOCK"), Mode::Read).unwrap();
-        assert_eq!(
-            read(&*file, 0, 100),
-            b"pid 1\n",
-            "anybody can read who it is"
-        );
+        assert_eq!(read(&*file, 0, 100), b"pid 1\n", "anybody can read who it is");
         drop(file); // Closing another descriptor of the file must not unlock it.
         assert!(storage.lock(path("LOCK")).unwrap().is_none());
         drop(held);
         assert!(storage.lock(path("LOCK")).unwrap().is_some());
-        assert!(
-            storage.metadata(path("LOCK")).unwrap().is_some(),
-            "it is never unlinked"
-        );
+        assert!(storage.metadata(path("LOCK")).unwrap().is_some(), "it is never unlinked");
     });
 }
 
@@ -275,11 +192,7 @@ fn a_mapping_grows_with_its_file() {
 
         storage.remove(path("a")).unwrap();
         drop(file);
-        assert_eq!(
-            mapping.bytes(0..2),
-            Some(&[1, 1][..]),
-            "and so does the mapping"
-        );
+        assert_eq!(mapping.bytes(0..2), Some(&[1, 1][..]), "and so does the mapping");
     });
 }
 
@@ -324,16 +237,9 @@ fn mappings_are_read_while_the_file_is_written() {
 #[test]
 fn words_are_shared_between_openings() {
     on_both(|storage| {
-        assert_eq!(
-            kind(storage.words(path("LIVE"), false)),
-            ErrorKind::NotFound
-        );
+        assert_eq!(kind(storage.words(path("LIVE"), false)), ErrorKind::NotFound);
         storage.open(path("LIVE"), Mode::CreateNew).unwrap();
-        assert_eq!(
-            kind(storage.words(path("LIVE"), false)),
-            ErrorKind::InvalidData,
-            "too short to touch"
-        );
+        assert_eq!(kind(storage.words(path("LIVE"), false)), ErrorKind::InvalidData, "too short to touch");
 
         let writer = storage.words(path("LIVE"), true).unwrap();
         let reader = storage.words(path("LIVE"), false).unwrap();
@@ -341,23 +247,12 @@ fn words_are_shared_between_openings() {
         assert!((0..WORDS).all(|index| reader.load(index) == 0));
         writer.store(16, 0x0102_0304_0506_0708);
         writer.store(511, u64::MAX);
-        assert_eq!(
-            (reader.load(16), reader.load(511)),
-            (0x0102_0304_0506_0708, u64::MAX)
-        );
+        assert_eq!((reader.load(16), reader.load(511)), (0x0102_0304_0506_0708, u64::MAX));
         reader.store(16, 9);
-        assert_eq!(
-            writer.load(16),
-            0x0102_0304_0506_0708,
-            "a reader can't write"
-        );
+        assert_eq!(writer.load(16), 0x0102_0304_0506_0708, "a reader can't write");
 
         let file = storage.open(path("LIVE"), Mode::Read).unwrap();
-        assert_eq!(
-            read(&*file, 128, 8),
-            [8, 7, 6, 5, 4, 3, 2, 1],
-            "little-endian"
-        );
+        assert_eq!(read(&*file, 128, 8), [8, 7, 6, 5, 4, 3, 2, 1], "little-endian");
         let again = storage.words(path("LIVE"), true).unwrap();
         assert_eq!(again.load(16), 0x0102_0304_0506_0708, "opening keeps them");
         assert_eq!(file.len().unwrap(), WORDS_BYTES);
@@ -368,11 +263,7 @@ fn words_are_shared_between_openings() {
 #[should_panic(expected = "word 512")]
 fn a_word_beyond_the_page_is_our_mistake() {
     let dir = tempfile::tempdir().unwrap();
-    DiskStorage::open(dir.path())
-        .unwrap()
-        .words(path("LIVE"), true)
-        .unwrap()
-        .load(512);
+    DiskStorage::open(dir.path()).unwrap().words(path("LIVE"), true).unwrap().load(512);
 }
 
 #[test]
@@ -397,17 +288,8 @@ fn nobody_else_may_look() {
     let disk = DiskStorage::open(&root).unwrap();
     disk.create_dir_all(path("log")).unwrap();
     disk.open(path("log/a"), Mode::CreateNew).unwrap();
-    let mode = |path| {
-        std::fs::metadata(root.join(path))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o777
-    };
-    assert_eq!(
-        (mode(""), mode("log"), mode("log/a")),
-        (0o700, 0o700, 0o600)
-    );
+    let mode = |path| std::fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("log"), mode("log/a")), (0o700, 0o700, 0o600));
 }
 
 #[cfg(unix)]
@@ -417,15 +299,9 @@ fn a_page_of_words_is_really_allocated() {
 
     let dir = tempfile::tempdir().unwrap();
     let disk = DiskStorage::open(dir.path()).unwrap();
-    disk.open(path("LIVE"), Mode::Create)
-        .unwrap()
-        .set_len(WORDS_BYTES)
-        .unwrap(); // A hole.
+    disk.open(path("LIVE"), Mode::Create).unwrap().set_len(WORDS_BYTES).unwrap(); // A hole.
     disk.words(path("LIVE"), true).unwrap();
-    disk.open(path("LIVE"), Mode::Read)
-        .unwrap()
-        .sync_data()
-        .unwrap();
+    disk.open(path("LIVE"), Mode::Read).unwrap().sync_data().unwrap();
     let blocks = std::fs::metadata(dir.path().join("LIVE")).unwrap().blocks();
     assert!(blocks * 512 >= WORDS_BYTES, "{blocks} blocks");
 }
@@ -447,13 +323,7 @@ fn the_host_tells_who_it_is() {
     assert_eq!(boot_id() != 0, cfg!(target_os = "linux"));
     assert_ne!(random_bytes::<20>(), random_bytes::<20>());
     let line = process_line();
-    assert!(
-        line.starts_with(&format!("pid {}, host ", std::process::id())),
-        "{line}"
-    );
-    assert!(
-        line.ends_with("Z\n") && line.contains(", program ") && line.contains(", since 20"),
-        "{line}"
-    );
+    assert!(line.starts_with(&format!("pid {}, host ", std::process::id())), "{line}");
+    assert!(line.ends_with("Z\n") && line.contains(", program ") && line.contains(", since 20"), "{line}");
     assert_eq!(line.lines().count(), 1);
 }

@@ -15,7 +15,10 @@ pub(crate) enum AnchorRead {
     /// Neither slot is valid; why not.
     Bad(String),
     /// The newer of the valid slots, and whether the other one is damaged.
-    Valid { anchor: Box<Anchor>, other_bad: bool },
+    Valid {
+        anchor: Box<Anchor>,
+        other_bad: bool,
+    },
 }
 
 pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
@@ -53,8 +56,11 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
 }
 
 pub(crate) fn newer_format(version: u16) -> Error {
-    Error::new(ErrorKind::NewerFormat, format!("the store is of format version {version}; this program knows version 1"))
-        .hinting("use a newer version of annals; nothing was touched")
+    Error::new(
+        ErrorKind::NewerFormat,
+        format!("the store is of format version {version}; this program knows version 1"),
+    )
+    .hinting("use a newer version of annals; nothing was touched")
 }
 
 /// Puts a whole new file in place, durable when this returns: at creation and by repair.

@@ -25,7 +25,9 @@ impl Doorbell {
             return;
         }
         // A bell whose waiter is gone is disconnected; a full one rings already.
-        self.bells.lock().retain(|bell| !matches!(bell.try_send(()), Err(crossbeam_channel::TrySendError::Disconnected(()))));
+        self.bells
+            .lock()
+            .retain(|bell| !matches!(bell.try_send(()), Err(crossbeam_channel::TrySendError::Disconnected(()))));
     }
 
     /// A place to wait at.

@@ -19,7 +19,12 @@ pub(crate) struct KeyHit {
 
 impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
-    pub(crate) fn last_of_subject(&self, subject: &str, hash: u64, horizon: Position) -> Result<Option<(Position, u64)>> {
+    pub(crate) fn last_of_subject(
+        &self,
+        subject: &str,
+        hash: u64,
+        horizon: Position,
+    ) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
         self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
     }
@@ -103,7 +108,10 @@ impl Log {
                     if !each(entry.last_row)? {
                         return Ok(());
                     }
-                    match idx.postings(&entry, 0..entry.last_row).and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>()) {
+                    match idx
+                        .postings(&entry, 0..entry.last_row)
+                        .and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>())
+                    {
                         Ok(rows) => {
                             for row in rows {
                                 if !each(row)? {
@@ -164,7 +172,12 @@ impl Log {
 
     /// Calls `each` with every event of an id at or before `horizon`, oldest first, until it says
     /// `false`.
-    pub(crate) fn each_of_id(&self, id: &str, horizon: Position, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
+    pub(crate) fn each_of_id(
+        &self,
+        id: &str,
+        horizon: Position,
+        each: &mut dyn FnMut(&EventRef<'_>) -> bool,
+    ) -> Result<()> {
         if let Some((epoch, position)) = parse_derived_id(self.id, id).filter(|(_, position)| *position <= horizon) {
             let derived = |event: &EventRef<'_>| event.epoch() == epoch && event.given_id().is_none();
             if self.with_event(position, |event| derived(event) && !each(event))? == Some(true) {
@@ -214,7 +227,9 @@ fn scan_rows(
             let event = at.frame.event(index).map_err(damaged)?;
             let carries = match dimension {
                 Dimension::Subject => log.hasher.subject(event.subject()) == hash,
-                Dimension::Id => event.given_id().is_some_and(|id| log.hasher.hash(Dimension::Id, id.as_bytes()) == hash),
+                Dimension::Id => {
+                    event.given_id().is_some_and(|id| log.hasher.hash(Dimension::Id, id.as_bytes()) == hash)
+                }
                 _ if index > 0 => false,
                 _ => at
                     .frame

@@ -34,7 +34,14 @@ impl LiveWriter {
     }
 
     /// Begins a session: identity, epoch and positions, then the state that lets readers in.
-    pub(crate) fn open(&self, storage: &dyn Storage, log: LogId, epoch: u64, published: Position, durable: Position) -> Result<()> {
+    pub(crate) fn open(
+        &self,
+        storage: &dyn Storage,
+        log: LogId,
+        epoch: u64,
+        published: Position,
+        durable: Position,
+    ) -> Result<()> {
         let meta = storage.metadata(LIVE.as_ref()).map_err(|error| Error::io("look at LIVE", error))?;
         let (device, inode) = meta.map_or((0, 0), |meta| (meta.device, meta.inode));
         let identity = Identity { log, boot: storage.boot_id(), session: self.session, device, inode };
@@ -107,7 +114,10 @@ impl LiveReader {
         let identity = Identity::read(&head)?;
         let meta = storage.metadata(LIVE.as_ref()).ok().flatten()?;
         let boot = storage.boot_id();
-        let ours = identity.log == log && boot != 0 && identity.boot == boot && (identity.device, identity.inode) == (meta.device, meta.inode);
+        let ours = identity.log == log
+            && boot != 0
+            && identity.boot == boot
+            && (identity.device, identity.inode) == (meta.device, meta.inode);
         let state = State::from_word(self.words.load(word::STATE)).filter(|_| ours)?;
         Some(Seen {
             session: identity.session,

@@ -58,7 +58,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(storage: Arc<dyn Storage>, root: PathBuf, id: LogId, segments: Segments, tail: Position, durable: Position) -> Log {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        root: PathBuf,
+        id: LogId,
+        segments: Segments,
+        tail: Position,
+        durable: Position,
+    ) -> Log {
         Log {
             storage,
             root,
@@ -138,7 +145,9 @@ impl Log {
         let after = segments.0.iter().map(|segment| segment.base()).find(|base| *base > position);
         let last = after.map_or_else(|| self.tail().max(position), |base| Position::new(base.get() - 1));
         let file = crate::log::files::raw(position);
-        Corruption::new(file, 0, format!("a segment that holds position {position}"), "no such file").at(position..=last).into()
+        Corruption::new(file, 0, format!("a segment that holds position {position}"), "no such file")
+            .at(position..=last)
+            .into()
     }
 
     /// An index whose pages fail their checks is not asked again; its rows are found by scanning

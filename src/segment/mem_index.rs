@@ -203,7 +203,15 @@ impl MemIndex {
     }
 
     /// Adds the next row. `subject` and `event_type` are those whose hashes the terms hold.
-    pub(crate) fn push(&mut self, place: RowPlace, version: u64, terms: &EventTerms, subject: &str, event_type: &str, zone: &Zone) {
+    pub(crate) fn push(
+        &mut self,
+        place: RowPlace,
+        version: u64,
+        terms: &EventTerms,
+        subject: &str,
+        event_type: &str,
+        zone: &Zone,
+    ) {
         let row = self.end_row();
         self.frames.push((place.frame / crate::format::frame::ALIGN) as u32);
         self.indices.push(place.index as u16);
@@ -321,7 +329,13 @@ impl MemIndex {
 
     /// Appends to `out` the rows of `rows` whose term of this dimension has one of the hashes,
     /// ascending. For terms that stand in columns.
-    pub(crate) fn column_rows(&self, dimension: Dimension, hashes: &[u64], rows: std::ops::Range<u32>, out: &mut Vec<u32>) {
+    pub(crate) fn column_rows(
+        &self,
+        dimension: Dimension,
+        hashes: &[u64],
+        rows: std::ops::Range<u32>,
+        out: &mut Vec<u32>,
+    ) {
         let column = match dimension {
             Dimension::Kind => &self.kinds,
             Dimension::Type => &self.types,
@@ -352,7 +366,10 @@ impl MemIndex {
                 out.extend((start..).zip(slice).filter(|(_, hash)| **hash == wanted).map(|(row, _)| row));
             }
             many => out.extend(
-                (start..).zip(slice).filter(|(_, hash)| many.iter().any(|wanted| *wanted as u32 == **hash)).map(|(row, _)| row),
+                (start..)
+                    .zip(slice)
+                    .filter(|(_, hash)| many.iter().any(|wanted| *wanted as u32 == **hash))
+                    .map(|(row, _)| row),
             ),
         }
     }

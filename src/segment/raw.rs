@@ -54,7 +54,13 @@ pub(crate) struct FrameAt<'a> {
 
 impl RawSegment {
     /// A segment whose first `end` bytes hold everything up to before `next`.
-    pub(crate) fn new(storage: Arc<dyn Storage>, path: PathBuf, header: SegmentHeader, end: u64, next: Position) -> RawSegment {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        path: PathBuf,
+        header: SegmentHeader,
+        end: u64,
+        next: Position,
+    ) -> RawSegment {
         RawSegment {
             header,
             path,
@@ -121,7 +127,12 @@ impl RawSegment {
             let file = self.storage.open(&self.path, Open::Read).map_err(failed)?;
             let (len, end) = (file.len().map_err(failed)?, self.end());
             if len < end {
-                let bad = Corruption::new(&self.path, len, format!("{end} bytes of frames"), format!("the end after {len} bytes"));
+                let bad = Corruption::new(
+                    &self.path,
+                    len,
+                    format!("{end} bytes of frames"),
+                    format!("the end after {len} bytes"),
+                );
                 return Err(bad.at(self.base()..=Position::new(self.next().get().saturating_sub(1))).into());
             }
             let mapping = file.map(self.header.segment_bytes.max(end)).map_err(failed)?;
@@ -147,7 +158,13 @@ impl RawSegment {
     }
 
     /// The valid header at `offset`, which is published.
-    fn header_at<'a>(&self, mapping: &'a dyn Mapping, offset: u64, end: u64, expected: Position) -> Result<(FrameHeader, &'a [u8])> {
+    fn header_at<'a>(
+        &self,
+        mapping: &'a dyn Mapping,
+        offset: u64,
+        end: u64,
+        expected: Position,
+    ) -> Result<(FrameHeader, &'a [u8])> {
         let bytes = mapping.bytes(offset..end).ok_or_else(|| Error::invalid("read beyond what is published"))?;
         match FrameHeader::read(bytes, self.header.salt, offset) {
             HeaderRead::Valid(header) => Ok((header, bytes)),
@@ -161,7 +178,13 @@ impl RawSegment {
 
     /// The frame at `offset`, checked but for its records, which are checked one by one as they are
     /// read; `None` at the published end. Frames without events are passed over.
-    pub(crate) fn frame_at<'a>(&'a self, mapping: &'a dyn Mapping, offset: u64, end: u64, expected: Position) -> Result<Option<FrameAt<'a>>> {
+    pub(crate) fn frame_at<'a>(
+        &'a self,
+        mapping: &'a dyn Mapping,
+        offset: u64,
+        end: u64,
+        expected: Position,
+    ) -> Result<Option<FrameAt<'a>>> {
         let mut offset = offset;
         while offset + HEADER_BYTES as u64 <= end {
             let (header, bytes) = self.header_at(mapping, offset, end, expected)?;
@@ -182,7 +205,12 @@ impl RawSegment {
     }
 
     /// The event at a place, its frame's header and its own record fully checked.
-    pub(crate) fn event_at<'a>(&'a self, mapping: &'a dyn Mapping, place: RowPlace, position: Position) -> Result<EventRef<'a>> {
+    pub(crate) fn event_at<'a>(
+        &'a self,
+        mapping: &'a dyn Mapping,
+        place: RowPlace,
+        position: Position,
+    ) -> Result<EventRef<'a>> {
         let (header, bytes) = self.header_at(mapping, place.frame, self.end(), position)?;
         let damaged = |bad| self.corruption(bad, place.frame, position, position);
         let frame = Frame::new(header, self.facts(), bytes).map_err(damaged)?;
@@ -195,7 +223,12 @@ impl RawSegment {
     }
 
     /// The frame that holds a place, with its prelude readable.
-    pub(crate) fn frame_of<'a>(&'a self, mapping: &'a dyn Mapping, place: RowPlace, position: Position) -> Result<Frame<'a>> {
+    pub(crate) fn frame_of<'a>(
+        &'a self,
+        mapping: &'a dyn Mapping,
+        place: RowPlace,
+        position: Position,
+    ) -> Result<Frame<'a>> {
         let (header, bytes) = self.header_at(mapping, place.frame, self.end(), position)?;
         let damaged = |bad| self.corruption(bad, place.frame, position, position);
         let frame = Frame::new(header, self.facts(), bytes).map_err(damaged)?;

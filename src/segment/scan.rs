@@ -231,7 +231,13 @@ fn first_nonzero(window: &mut Window<'_>, from: u64) -> io::Result<Option<u64>> 
 
 /// Searches the rest of the file for valid frames, which tell whether the bad place was once
 /// durable.
-fn look_on(window: &mut Window<'_>, facts: SegmentFacts, offset: u64, kind: BadKind, bad: Box<Bad>) -> io::Result<BadPlace> {
+fn look_on(
+    window: &mut Window<'_>,
+    facts: SegmentFacts,
+    offset: u64,
+    kind: BadKind,
+    bad: Box<Bad>,
+) -> io::Result<BadPlace> {
     let mut place = BadPlace { offset, kind, bad, durable_after: Position::ORIGIN, last_after: Position::ORIGIN };
     for_each_header(window, facts, offset + ALIGN, |_, header| {
         place.durable_after = place.durable_after.max(header.durable);

@@ -49,13 +49,7 @@ enum Change {
 impl Contents {
     /// A file that was found on the disk.
     fn found(image: Image) -> Contents {
-        Contents {
-            reserved: image.len(),
-            live: image.clone(),
-            durable: image,
-            pending: Vec::new(),
-            sync_failed: false,
-        }
+        Contents { reserved: image.len(), live: image.clone(), durable: image, pending: Vec::new(), sync_failed: false }
     }
 
     pub(super) fn live(&self) -> &Image {
@@ -69,48 +63,27 @@ impl Contents {
     pub(super) fn write(&mut self, step: u64, offset: u64, bytes: &Arc<[u8]>) {
         self.live.write(offset, bytes);
         self.reserved = self.reserved.max(offset + bytes.len() as u64);
-        self.pending.push(Pending {
-            step,
-            change: Change::Write {
-                offset,
-                bytes: bytes.clone(),
-            },
-        });
+        self.pending.push(Pending { step, change: Change::Write { offset, bytes: bytes.clone() } });
     }
 
     pub(super) fn store_word(&mut self, step: u64, index: usize, value: u64) {
         self.live.put(index as u64 * 8, &value.to_le_bytes());
         // One change stands for all of them, or a store for each commit would pile up.
-        if !matches!(
-            self.pending.last(),
-            Some(Pending {
-                change: Change::Words,
-                ..
-            })
-        ) {
-            self.pending.push(Pending {
-                step,
-                change: Change::Words,
-            });
+        if !matches!(self.pending.last(), Some(Pending { change: Change::Words, .. })) {
+            self.pending.push(Pending { step, change: Change::Words });
         }
     }
 
     pub(super) fn set_len(&mut self, step: u64, len: u64) {
         self.live.set_len(len);
         self.reserved = self.reserved.min(len);
-        self.pending.push(Pending {
-            step,
-            change: Change::SetLen(len),
-        });
+        self.pending.push(Pending { step, change: Change::SetLen(len) });
     }
 
     pub(super) fn allocate(&mut self, step: u64, end: u64) {
         self.live.extend(end);
         self.reserved = self.reserved.max(end);
-        self.pending.push(Pending {
-            step,
-            change: Change::Extend(end),
-        });
+        self.pending.push(Pending { step, change: Change::Extend(end) });
     }
 
     /// A sync that did its work.
@@ -148,13 +121,10 @@ impl Contents {
 
     /// The step and the length in bytes of the newest write that is not durable.
     pub(super) fn newest_write(&self) -> Option<(u64, u64)> {
-        self.pending
-            .iter()
-            .rev()
-            .find_map(|pending| match &pending.change {
-                Change::Write { bytes, .. } => Some((pending.step, bytes.len() as u64)),
-                _ => None,
-            })
+        self.pending.iter().rev().find_map(|pending| match &pending.change {
+            Change::Write { bytes, .. } => Some((pending.step, bytes.len() as u64)),
+            _ => None,
+        })
     }
 
     /// How many changes wait for each sector that has any.
@@ -188,15 +158,10 @@ impl Contents {
     /// only the first `bytes` were.
     pub(super) fn crash_within_newest_write(&self, bytes: u64) -> Contents {
         let mut contents = self.clone();
-        let newest =
-            contents
-                .pending
-                .iter_mut()
-                .rev()
-                .find_map(|pending| match &mut pending.change {
-                    Change::Write { bytes, .. } => Some(bytes),
-                    _ => None,
-                });
+        let newest = contents.pending.iter_mut().rev().find_map(|pending| match &mut pending.change {
+            Change::Write { bytes, .. } => Some(bytes),
+            _ => None,
+        });
         if let Some(written) = newest {
             let cut = (written.len() as u64).min(bytes) as usize;
             *written = written[..cut].into();
@@ -207,11 +172,7 @@ impl Contents {
     /// Power loss in the midst of writing back. `lengths_kept` gets the number of changes and says
     /// of how many the length was recorded; `kept` gets, for each dirty sector from front to back,
     /// the number of its changes and says how many were written back.
-    pub(super) fn crash(
-        &self,
-        lengths_kept: usize,
-        kept: &mut dyn FnMut(usize) -> usize,
-    ) -> Contents {
+    pub(super) fn crash(&self, lengths_kept: usize, kept: &mut dyn FnMut(usize) -> usize) -> Contents {
         let mut left = self.dirty();
         for changes in left.values_mut() {
             *changes = kept(*changes);
@@ -230,10 +191,7 @@ impl Contents {
                     let end = offset + bytes.len() as u64;
                     let from = (sector * SECTOR_BYTES).max(offset);
                     let to = ((sector + 1) * SECTOR_BYTES).min(end);
-                    image.put(
-                        from,
-                        &bytes[(from - offset) as usize..(to - offset) as usize],
-                    );
+                    image.put(from, &bytes[(from - offset) as usize..(to - offset) as usize]);
                 }
             }
             if i < lengths_kept {

@@ -47,10 +47,7 @@ impl Rng {
     pub(super) fn luck(&mut self) -> Luck {
         const CHANCES_OF_16: [u64; 5] = [0, 1, 8, 15, 16];
         let chance_of_16 = CHANCES_OF_16[self.below(CHANCES_OF_16.len() as u64) as usize];
-        Luck {
-            rng: Rng::new(self.next()),
-            chance_of_16,
-        }
+        Luck { rng: Rng::new(self.next()), chance_of_16 }
     }
 }
 
@@ -63,17 +60,11 @@ pub(super) struct Luck {
 
 impl Luck {
     pub(super) fn none() -> Luck {
-        Luck {
-            rng: Rng::new(0),
-            chance_of_16: 0,
-        }
+        Luck { rng: Rng::new(0), chance_of_16: 0 }
     }
 
     pub(super) fn all() -> Luck {
-        Luck {
-            rng: Rng::new(0),
-            chance_of_16: 16,
-        }
+        Luck { rng: Rng::new(0), chance_of_16: 16 }
     }
 
     pub(super) fn survives(&mut self) -> bool {

@@ -87,46 +87,26 @@ impl FailPlan {
     /// Hits the call of this number.
     #[must_use]
     pub fn at(index: u64, fault: Fault) -> FailPlan {
-        FailPlan {
-            from: index,
-            call: None,
-            times: 1,
-            fault,
-        }
+        FailPlan { from: index, call: None, times: 1, fault }
     }
 
     /// Hits this call and all that follow. (Not for [`Fault::Eintr`]: who is always interrupted
     /// tries for ever.)
     #[must_use]
     pub fn from(index: u64, fault: Fault) -> FailPlan {
-        FailPlan {
-            from: index,
-            call: None,
-            times: u64::MAX,
-            fault,
-        }
+        FailPlan { from: index, call: None, times: u64::MAX, fault }
     }
 
     /// Hits the next call of a kind.
     #[must_use]
     pub fn next(call: Call, fault: Fault) -> FailPlan {
-        FailPlan {
-            from: 0,
-            call: Some(call),
-            times: 1,
-            fault,
-        }
+        FailPlan { from: 0, call: Some(call), times: 1, fault }
     }
 
     /// Hits each call of a kind from now on.
     #[must_use]
     pub fn every(call: Call, fault: Fault) -> FailPlan {
-        FailPlan {
-            from: 0,
-            call: Some(call),
-            times: u64::MAX,
-            fault,
-        }
+        FailPlan { from: 0, call: Some(call), times: u64::MAX, fault }
     }
 
     /// The fault for a call, if it is hit.

@@ -22,11 +22,7 @@ pub(super) struct SimFile {
 impl SimFile {
     /// Writing through a file that was opened for reading is `EBADF`.
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(9))
-        }
+        if self.writable { Ok(()) } else { Err(io::Error::from_raw_os_error(9)) }
     }
 }
 
@@ -50,19 +46,14 @@ impl File for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let file = self.file;
         let failed = Some(Op::SyncFailed { file });
-        self.disk
-            .lock_state()
-            .sync(Call::SyncData, Op::SyncData { file }, failed)
+        self.disk.lock_state().sync(Call::SyncData, Op::SyncData { file }, failed)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check_writable()?;
         let mut state = self.disk.lock_state();
         state.enter(Call::SetLen)?;
-        state.perform(Op::SetLen {
-            file: self.file,
-            len,
-        });
+        state.perform(Op::SetLen { file: self.file, len });
         Ok(())
     }
 
@@ -75,11 +66,7 @@ impl File for SimFile {
         let mut state = self.disk.lock_state();
         state.enter(Call::Map)?;
         let region = state.map(self.file, max_len)?;
-        Ok(Arc::new(SimMapping {
-            disk: self.disk.clone(),
-            file: self.file,
-            region,
-        }))
+        Ok(Arc::new(SimMapping { disk: self.disk.clone(), file: self.file, region }))
     }
 }
 
@@ -94,11 +81,7 @@ impl Mapping for SimMapping {
     fn publish(&self, end: u64) {
         let state = self.disk.lock_state();
         let len = state.len(self.file);
-        assert!(
-            end <= len,
-            "{:?} is published up to {end}, but ends at {len}",
-            self.file
-        );
+        assert!(end <= len, "{:?} is published up to {end}, but ends at {len}", self.file);
         self.region.publish(end);
     }
 
@@ -128,11 +111,7 @@ impl Words for SimWords {
     fn store(&self, index: usize, value: u64) {
         assert!(index < WORDS, "word {index} of a page of {WORDS}");
         if self.writable {
-            self.disk.lock_state().perform(Op::StoreWord {
-                file: self.file,
-                index,
-                value,
-            });
+            self.disk.lock_state().perform(Op::StoreWord { file: self.file, index, value });
         }
     }
 }
@@ -147,10 +126,7 @@ impl LockGuard for SimLock {
     fn write_text(&self, text: &str) -> io::Result<()> {
         let mut state = self.disk.lock_state();
         state.enter(Call::SetLen)?;
-        state.perform(Op::SetLen {
-            file: self.file,
-            len: 0,
-        });
+        state.perform(Op::SetLen { file: self.file, len: 0 });
         state.write(self.file, 0, text.as_bytes())
     }
 }

@@ -48,10 +48,7 @@ impl Image {
     pub(super) fn put(&mut self, offset: u64, bytes: &[u8]) {
         for (page, within, piece) in pieces(offset, bytes.len()) {
             let source = &bytes[piece];
-            let page = self
-                .pages
-                .entry(page)
-                .or_insert_with(|| Arc::new([0; PAGE_BYTES]));
+            let page = self.pages.entry(page).or_insert_with(|| Arc::new([0; PAGE_BYTES]));
             Arc::make_mut(page)[within..within + source.len()].copy_from_slice(source);
         }
     }

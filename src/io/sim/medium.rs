@@ -22,11 +22,7 @@ pub(super) struct Medium {
 
 impl Medium {
     pub(super) fn new(names: Names) -> Medium {
-        Medium {
-            names,
-            files: BTreeMap::new(),
-            steps: 0,
-        }
+        Medium { names, files: BTreeMap::new(), steps: 0 }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -39,21 +35,12 @@ impl Medium {
 
     /// The number for the next new file.
     pub(super) fn next_file(&self) -> FileId {
-        FileId(
-            self.files
-                .last_key_value()
-                .map_or(1, |(file, _)| file.0 + 1),
-        )
+        FileId(self.files.last_key_value().map_or(1, |(file, _)| file.0 + 1))
     }
 
     /// The bytes that are allocated to files with a name.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.names
-            .files()
-            .into_iter()
-            .filter_map(|file| self.file(file))
-            .map(Contents::reserved)
-            .sum()
+        self.names.files().into_iter().filter_map(|file| self.file(file)).map(Contents::reserved).sum()
     }
 
     /// Does an operation that has been checked to be possible.
@@ -67,19 +54,11 @@ impl Medium {
                 self.names.change(None, Some((path, Target::File(*file))));
             }
             Op::Link { file, path } => self.names.change(None, Some((path, Target::File(*file)))),
-            Op::Rename { file, from, to } => self
-                .names
-                .change(Some(from), Some((to, Target::File(*file)))),
+            Op::Rename { file, from, to } => self.names.change(Some(from), Some((to, Target::File(*file)))),
             Op::Unlink { path } => self.names.change(Some(path), None),
             Op::SyncDir { dir } => self.names.sync(dir.as_deref()),
-            Op::Write {
-                file,
-                offset,
-                bytes,
-            } => self.edit(*file).write(step, *offset, bytes),
-            Op::StoreWord { file, index, value } => {
-                self.edit(*file).store_word(step, *index, *value)
-            }
+            Op::Write { file, offset, bytes } => self.edit(*file).write(step, *offset, bytes),
+            Op::StoreWord { file, index, value } => self.edit(*file).store_word(step, *index, *value),
             Op::SetLen { file, len } => self.edit(*file).set_len(step, *len),
             Op::Allocate { file, offset, len } => self.edit(*file).allocate(step, offset + len),
             Op::SyncData { file } => self.edit(*file).sync(),
@@ -93,10 +72,7 @@ impl Medium {
 
     /// The file with the newest write that is not durable, and that write's length in bytes.
     fn newest_write(&self) -> Option<(FileId, u64)> {
-        let writes = self
-            .files
-            .iter()
-            .filter_map(|(file, contents)| Some((contents.newest_write()?, *file)));
+        let writes = self.files.iter().filter_map(|(file, contents)| Some((contents.newest_write()?, *file)));
         writes.max().map(|((_, bytes), file)| (file, bytes))
     }
 
@@ -105,12 +81,7 @@ impl Medium {
     }
 
     pub(super) fn dirty_sectors(&self) -> usize {
-        self.names
-            .files()
-            .into_iter()
-            .filter_map(|file| self.file(file))
-            .map(Contents::dirty_sectors)
-            .sum()
+        self.names.files().into_iter().filter_map(|file| self.file(file)).map(Contents::dirty_sectors).sum()
     }
 
     /// What is found after power loss.
@@ -142,9 +113,7 @@ impl Medium {
             }
             let found = match crash {
                 Crash::None => contents.crash_to_durable(),
-                Crash::PrefixBytes(bytes) if newest == Some(file) => {
-                    contents.crash_within_newest_write(bytes)
-                }
+                Crash::PrefixBytes(bytes) if newest == Some(file) => contents.crash_within_newest_write(bytes),
                 Crash::All | Crash::PrefixBytes(_) => contents.crash_after_write_back(),
                 Crash::Random(_) => {
                     let mut luck = rng.luck();
@@ -159,11 +128,7 @@ impl Medium {
             };
             files.insert(file, Arc::new(found));
         }
-        Medium {
-            names,
-            files,
-            steps: 0,
-        }
+        Medium { names, files, steps: 0 }
     }
 
     /// A hash of all names and contents as readers see them.

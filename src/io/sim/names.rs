@@ -52,11 +52,7 @@ pub(super) enum Order {
 impl Names {
     /// What was found on a disk.
     fn found(map: Map) -> Names {
-        Names {
-            live: map.clone(),
-            durable: map,
-            pending: Vec::new(),
-        }
+        Names { live: map.clone(), durable: map, pending: Vec::new() }
     }
 
     /// A root directory that is there for good, and nothing in it.
@@ -70,10 +66,7 @@ impl Names {
 
     /// The names in a directory, sorted.
     pub(super) fn within(&self, dir: &Path) -> impl Iterator<Item = (&Name, Target)> {
-        self.live
-            .iter()
-            .filter(move |(name, _)| name.parent() == Some(dir))
-            .map(|(name, target)| (name, *target))
+        self.live.iter().filter(move |(name, _)| name.parent() == Some(dir)).map(|(name, target)| (name, *target))
     }
 
     /// The files that have a name, each once.
@@ -87,10 +80,7 @@ impl Names {
     }
 
     pub(super) fn change(&mut self, removed: Option<&Name>, added: Option<(&Name, Target)>) {
-        let change = Change {
-            removed: removed.cloned(),
-            added: added.map(|(name, target)| (name.clone(), target)),
-        };
+        let change = Change { removed: removed.cloned(), added: added.map(|(name, target)| (name.clone(), target)) };
         change.apply(&mut self.live);
         self.pending.push(change);
     }
@@ -101,9 +91,7 @@ impl Names {
         let mut needed = BTreeSet::new();
         let mut durable = vec![false; self.pending.len()];
         for (change, durable) in self.pending.iter().zip(&mut durable).rev() {
-            *durable = change
-                .names()
-                .any(|name| name.parent() == dir || needed.contains(name));
+            *durable = change.names().any(|name| name.parent() == dir || needed.contains(name));
             if *durable {
                 needed.extend(change.names().cloned());
             }
@@ -133,10 +121,7 @@ impl Names {
         // What isn't within the root any more is out of reach. Parents sort before their children.
         let mut reachable = Map::new();
         for (name, target) in map {
-            if name
-                .parent()
-                .is_none_or(|dir| reachable.get(dir) == Some(&Target::Dir))
-            {
+            if name.parent().is_none_or(|dir| reachable.get(dir) == Some(&Target::Dir)) {
                 reachable.insert(name, target);
             }
         }
@@ -145,15 +130,7 @@ impl Names {
 }
 
 fn files(map: &Map) -> BTreeSet<FileId> {
-    map.values()
-        .filter_map(|target| {
-            if let Target::File(file) = target {
-                Some(*file)
-            } else {
-                None
-            }
-        })
-        .collect()
+    map.values().filter_map(|target| if let Target::File(file) = target { Some(*file) } else { None }).collect()
 }
 
 impl Change {
@@ -167,18 +144,14 @@ impl Change {
     }
 
     fn names(&self) -> impl Iterator<Item = &Name> {
-        self.removed
-            .iter()
-            .chain(self.added.iter().map(|(name, _)| name))
+        self.removed.iter().chain(self.added.iter().map(|(name, _)| name))
     }
 }
 
 impl Order {
     /// Whether losing `older` loses `newer`.
     fn binds(self, older: &Change, newer: &Change) -> bool {
-        let meet = |same: fn(&Name, &Name) -> bool| {
-            older.names().any(|a| newer.names().any(|b| same(a, b)))
-        };
+        let meet = |same: fn(&Name, &Name) -> bool| older.names().any(|a| newer.names().any(|b| same(a, b)));
         match self {
             Order::Journal => true,
             Order::Directory => meet(|a, b| a.parent() == b.parent()),

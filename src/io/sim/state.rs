@@ -37,11 +37,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(medium: Medium, world: World, traced: bool) -> State {
-        let trace = traced.then(|| Trace {
-            start: medium.clone(),
-            ops: Vec::new(),
-            world,
-        });
+        let trace = traced.then(|| Trace { start: medium.clone(), ops: Vec::new(), world });
         State {
             medium,
             world,
@@ -69,15 +65,8 @@ impl State {
     }
 
     pub(super) fn trace(&self) -> Trace {
-        let nothing = || Trace {
-            start: self.medium.clone(),
-            ops: Vec::new(),
-            world: self.world,
-        };
-        Trace {
-            world: self.world,
-            ..self.trace.clone().unwrap_or_else(nothing)
-        }
+        let nothing = || Trace { start: self.medium.clone(), ops: Vec::new(), world: self.world };
+        Trace { world: self.world, ..self.trace.clone().unwrap_or_else(nothing) }
     }
 
     pub(super) fn call_count(&self) -> u64 {
@@ -140,10 +129,7 @@ impl State {
         let Op::SetLen { file, len } = op else { return };
         for region in self.regions(*file) {
             let published = region.published();
-            assert!(
-                published <= *len,
-                "{file:?} is cut at {len}, but published up to {published}"
-            );
+            assert!(published <= *len, "{file:?} is cut at {len}, but published up to {published}");
             region.clear(*len..self.len(*file));
         }
     }
@@ -151,13 +137,8 @@ impl State {
     /// Lets mappings and words see what was done.
     fn show(&mut self, op: &Op) {
         match op {
-            Op::Write {
-                file,
-                offset,
-                bytes,
-            } => {
-                self.regions(*file)
-                    .for_each(|region| region.write(*offset, bytes));
+            Op::Write { file, offset, bytes } => {
+                self.regions(*file).for_each(|region| region.write(*offset, bytes));
                 self.reload_words(*file);
             }
             Op::SetLen { file, .. } => self.reload_words(*file),
@@ -171,11 +152,7 @@ impl State {
     }
 
     fn regions(&self, file: FileId) -> impl Iterator<Item = Arc<Region>> {
-        self.mappings
-            .get(&file)
-            .into_iter()
-            .flatten()
-            .filter_map(Weak::upgrade)
+        self.mappings.get(&file).into_iter().flatten().filter_map(Weak::upgrade)
     }
 
     fn reload_words(&self, file: FileId) {
@@ -196,10 +173,7 @@ impl State {
     /// The words of a file, which all who map it share.
     pub(super) fn words(&mut self, file: FileId) -> WordPage {
         let stored = self.stored_words(file);
-        self.words
-            .entry(file)
-            .or_insert_with(|| stored.map(AtomicU64::new).into_iter().collect())
-            .clone()
+        self.words.entry(file).or_insert_with(|| stored.map(AtomicU64::new).into_iter().collect()).clone()
     }
 
     pub(super) fn map(&mut self, file: FileId, max_len: u64) -> io::Result<Arc<Region>> {
@@ -221,15 +195,11 @@ impl State {
     }
 
     pub(super) fn len(&self, file: FileId) -> u64 {
-        self.medium
-            .file(file)
-            .map_or(0, |contents| contents.live().len())
+        self.medium.file(file).map_or(0, |contents| contents.live().len())
     }
 
     fn read_live(&self, file: FileId, offset: u64, buf: &mut [u8]) -> usize {
-        self.medium
-            .file(file)
-            .map_or(0, |contents| contents.live().read(offset, buf))
+        self.medium.file(file).map_or(0, |contents| contents.live().read(offset, buf))
     }
 
     pub(super) fn read(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
@@ -248,9 +218,7 @@ impl State {
     pub(super) fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
-            let end = bytes
-                .len()
-                .min(done.saturating_add(self.enter(Call::Write)?));
+            let end = bytes.len().min(done.saturating_add(self.enter(Call::Write)?));
             if end == done {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -259,11 +227,7 @@ impl State {
             if end == done {
                 return Err(Fault::Enospc.error());
             }
-            self.perform(Op::Write {
-                file,
-                offset: at,
-                bytes: bytes[done..end].into(),
-            });
+            self.perform(Op::Write { file, offset: at, bytes: bytes[done..end].into() });
             done = end;
         }
         Ok(())
@@ -272,20 +236,13 @@ impl State {
     /// How many bytes can be written to a file from `offset` on.
     fn room_from(&self, file: FileId, offset: u64) -> usize {
         let free = self.world.capacity.saturating_sub(self.used_if_limited());
-        let reserved = self
-            .medium
-            .file(file)
-            .map_or(0, |contents| contents.reserved());
+        let reserved = self.medium.file(file).map_or(0, |contents| contents.reserved());
         usize::try_from(reserved.saturating_add(free).saturating_sub(offset)).unwrap_or(usize::MAX)
     }
 
     /// Adding up all files for each write is only done where it matters.
     fn used_if_limited(&self) -> u64 {
-        if self.world.capacity == u64::MAX {
-            0
-        } else {
-            self.medium.used_bytes()
-        }
+        if self.world.capacity == u64::MAX { 0 } else { self.medium.used_bytes() }
     }
 
     pub(super) fn allocate(&mut self, file: FileId, offset: u64, len: u64) -> io::Result<()> {
@@ -300,10 +257,7 @@ impl State {
 
     /// The name for a path, which must not leave the root.
     pub(super) fn name(path: &Path) -> io::Result<Name> {
-        if path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
-        {
+        if path.components().all(|part| matches!(part, Component::Normal(_))) {
             Ok(path.components().as_path().into())
         } else {
             Err(io::ErrorKind::InvalidInput.into())

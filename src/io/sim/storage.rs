@@ -44,15 +44,7 @@ impl Storage for SimStorage {
                 Target::Dir => (0, true),
                 Target::File(file) => (state.len(file), false),
             };
-            Entry {
-                name: name
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                len,
-                is_dir,
-            }
+            Entry { name: name.file_name().unwrap_or_default().to_string_lossy().into_owned(), len, is_dir }
         };
         Ok(state.medium().names().within(&dir).map(entry).collect())
     }
@@ -61,24 +53,10 @@ impl Storage for SimStorage {
         let path = State::name(path)?;
         let mut state = self.lock_state();
         state.enter(Call::Metadata)?;
-        Ok(state
-            .medium()
-            .names()
-            .get(&path)
-            .map(|target| match target {
-                Target::Dir => Meta {
-                    len: 0,
-                    device: DEVICE,
-                    inode: 0,
-                    is_dir: true,
-                },
-                Target::File(file) => Meta {
-                    len: state.len(file),
-                    device: DEVICE,
-                    inode: file.0,
-                    is_dir: false,
-                },
-            }))
+        Ok(state.medium().names().get(&path).map(|target| match target {
+            Target::Dir => Meta { len: 0, device: DEVICE, inode: 0, is_dir: true },
+            Target::File(file) => Meta { len: state.len(file), device: DEVICE, inode: file.0, is_dir: false },
+        }))
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
@@ -90,11 +68,7 @@ impl Storage for SimStorage {
             Mode::CreateNew => state.create(path)?,
             Mode::Create => state.open_or_create(path)?,
         };
-        Ok(Arc::new(SimFile {
-            disk: self.clone(),
-            file,
-            writable: mode != Mode::Read,
-        }))
+        Ok(Arc::new(SimFile { disk: self.clone(), file, writable: mode != Mode::Read }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -106,9 +80,7 @@ impl Storage for SimStorage {
             // Two names of one file: POSIX has this do nothing.
             Ok(replaced) if replaced == file => return Ok(()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                state.check_dir(to.parent())?
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => state.check_dir(to.parent())?,
             Err(error) => return Err(error),
         }
         state.perform(Op::Rename { file, from, to });
@@ -152,8 +124,7 @@ impl Storage for SimStorage {
     }
 
     fn sync_parent(&self) -> io::Result<()> {
-        self.lock_state()
-            .sync(Call::SyncDir, Op::SyncDir { dir: None }, None)
+        self.lock_state().sync(Call::SyncDir, Op::SyncDir { dir: None }, None)
     }
 
     fn kind(&self) -> io::Result<FsKind> {
@@ -168,21 +139,14 @@ impl Storage for SimStorage {
         if !state.locked.insert(file) {
             return Ok(None);
         }
-        Ok(Some(Box::new(SimLock {
-            disk: self.clone(),
-            file,
-        })))
+        Ok(Some(Box::new(SimLock { disk: self.clone(), file })))
     }
 
     fn words(&self, path: &Path, create: bool) -> io::Result<Arc<dyn Words>> {
         let path = State::name(path)?;
         let mut state = self.lock_state();
         state.enter(Call::Words)?;
-        let file = if create {
-            state.open_or_create(path)?
-        } else {
-            state.existing(&path)?
-        };
+        let file = if create { state.open_or_create(path)? } else { state.existing(&path)? };
         if create {
             let mut page = [0; WORDS_BYTES as usize];
             state.read(file, 0, &mut page)?;
@@ -191,12 +155,7 @@ impl Storage for SimStorage {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let page = state.words(file);
-        Ok(Arc::new(SimWords {
-            disk: self.clone(),
-            file,
-            page,
-            writable: create,
-        }))
+        Ok(Arc::new(SimWords { disk: self.clone(), file, page, writable: create }))
     }
 
     fn boot_id(&self) -> u64 {

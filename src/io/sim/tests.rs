@@ -38,9 +38,7 @@ fn content(disk: &SimStorage, name: &str) -> Option<Vec<u8>> {
 
 /// All that can be found under these names, with as many seeds as it takes.
 fn outcomes<T: Ord>(disk: &SimStorage, found: impl Fn(&SimStorage) -> T) -> BTreeSet<T> {
-    (0..2000)
-        .map(|seed| found(&disk.crash(Crash::Random(seed))))
-        .collect()
+    (0..2000).map(|seed| found(&disk.crash(Crash::Random(seed)))).collect()
 }
 
 #[test]
@@ -52,30 +50,13 @@ fn only_what_was_synced_is_safe() {
     write(&*file, 6, b" and not");
     assert_eq!(content(&disk, "a").unwrap(), b"synced and not");
     assert_eq!(content(&disk.crash(Crash::None), "a").unwrap(), b"synced");
-    assert_eq!(
-        content(&disk.crash(Crash::All), "a").unwrap(),
-        b"synced and not"
-    );
-    assert_eq!(
-        content(&disk.snapshot(), "a").unwrap(),
-        b"synced and not",
-        "a killed process loses nothing"
-    );
-    assert_eq!(
-        content(&disk.snapshot().crash(Crash::None), "a").unwrap(),
-        b"synced",
-        "but makes nothing durable"
-    );
+    assert_eq!(content(&disk.crash(Crash::All), "a").unwrap(), b"synced and not");
+    assert_eq!(content(&disk.snapshot(), "a").unwrap(), b"synced and not", "a killed process loses nothing");
+    assert_eq!(content(&disk.snapshot().crash(Crash::None), "a").unwrap(), b"synced", "but makes nothing durable");
     file.sync_data().unwrap();
-    assert_eq!(
-        content(&disk.crash(Crash::None), "a").unwrap(),
-        b"synced and not"
-    );
+    assert_eq!(content(&disk.crash(Crash::None), "a").unwrap(), b"synced and not");
     for seed in 0..50 {
-        assert_eq!(
-            content(&disk.crash(Crash::Random(seed)), "a").unwrap(),
-            b"synced and not"
-        );
+        assert_eq!(content(&disk.crash(Crash::Random(seed)), "a").unwrap(), b"synced and not");
     }
 }
 
@@ -89,12 +70,7 @@ fn sectors_survive_one_by_one_and_in_any_version() {
     write(&*file, 0, &[3; 1024]);
     let versions = outcomes(&disk, |found| {
         let bytes = content(found, "a").unwrap();
-        assert!(
-            bytes
-                .chunks(512)
-                .all(|sector| sector.iter().all(|&byte| byte == sector[0])),
-            "no torn sector"
-        );
+        assert!(bytes.chunks(512).all(|sector| sector.iter().all(|&byte| byte == sector[0])), "no torn sector");
         (bytes[0], bytes[512])
     });
     let all = (1..=3).flat_map(|a| (1..=3).map(move |b| (a, b))).collect();
@@ -133,18 +109,11 @@ fn the_newest_write_can_be_cut_at_every_byte() {
     assert_eq!(disk.newest_write_bytes(), 6);
     for cut in 0..=7 {
         let found = disk.crash(Crash::PrefixBytes(cut));
-        assert_eq!(
-            content(&found, "a").unwrap(),
-            b"newest"[..6.min(cut as usize)]
-        );
+        assert_eq!(content(&found, "a").unwrap(), b"newest"[..6.min(cut as usize)]);
         assert_eq!(content(&found, "b").unwrap(), b"older");
     }
     a.sync_data().unwrap();
-    assert_eq!(
-        disk.newest_write_bytes(),
-        5,
-        "it is the newest that isn't durable"
-    );
+    assert_eq!(disk.newest_write_bytes(), 5, "it is the newest that isn't durable");
 }
 
 #[test]
@@ -159,10 +128,7 @@ fn preallocated_room_reads_as_zeros_where_nothing_was_written_back() {
         assert_eq!(bytes.len(), 2048);
         (bytes[0], bytes[512], bytes[1024], bytes[1536])
     });
-    assert_eq!(
-        states,
-        BTreeSet::from([(0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 1, 1, 0)])
-    );
+    assert_eq!(states, BTreeSet::from([(0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 1, 1, 0)]));
 }
 
 #[test]
@@ -188,22 +154,14 @@ fn a_name_needs_a_sync_of_its_directory() {
     let file = disk.open(path("a"), Mode::CreateNew).unwrap();
     write(&*file, 0, b"x");
     file.sync_data().unwrap();
-    assert_eq!(
-        content(&disk.crash(Crash::None), "a"),
-        None,
-        "syncing a file doesn't sync its name"
-    );
+    assert_eq!(content(&disk.crash(Crash::None), "a"), None, "syncing a file doesn't sync its name");
     disk.sync_parent().unwrap();
     assert_eq!(content(&disk.crash(Crash::None), "a"), None);
     disk.sync_dir(path("")).unwrap();
     assert_eq!(content(&disk.crash(Crash::None), "a").unwrap(), b"x");
 
     disk.remove(path("a")).unwrap();
-    assert_eq!(
-        content(&disk.crash(Crash::None), "a").unwrap(),
-        b"x",
-        "a removed file can be back"
-    );
+    assert_eq!(content(&disk.crash(Crash::None), "a").unwrap(), b"x", "a removed file can be back");
     disk.sync_dir(path("")).unwrap();
     assert_eq!(content(&disk.crash(Crash::None), "a"), None);
 }
@@ -217,20 +175,12 @@ fn a_rename_is_atomic_and_can_be_lost() {
         file.sync_data().unwrap();
     }
     disk.rename(path("new"), path("old")).unwrap();
-    let states = outcomes(&disk, |found| {
-        (content(found, "old"), content(found, "new"))
-    });
+    let states = outcomes(&disk, |found| (content(found, "old"), content(found, "new")));
     let before = (Some(b"old".to_vec()), Some(b"new".to_vec()));
     let after = (Some(b"new".to_vec()), None);
     assert_eq!(states, BTreeSet::from([before, after.clone()]));
     disk.sync_dir(path("")).unwrap();
-    assert_eq!(
-        outcomes(&disk, |found| (
-            content(found, "old"),
-            content(found, "new")
-        )),
-        BTreeSet::from([after])
-    );
+    assert_eq!(outcomes(&disk, |found| (content(found, "old"), content(found, "new"))), BTreeSet::from([after]));
 }
 
 #[test]
@@ -253,19 +203,10 @@ fn independent_names_survive_independently_and_one_name_in_order() {
     disk.rename(path("d"), path("e")).unwrap();
     let names = |found: &SimStorage| {
         let entries = found.list(path("")).unwrap();
-        entries
-            .into_iter()
-            .map(|entry| entry.name)
-            .collect::<Vec<_>>()
-            .concat()
+        entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>().concat()
     };
     let states = outcomes(&disk, names);
-    assert_eq!(
-        states,
-        ["ab", "bc", "ad", "cd", "ae", "ce"]
-            .map(String::from)
-            .into()
-    );
+    assert_eq!(states, ["ab", "bc", "ad", "cd", "ae", "ce"].map(String::from).into());
 }
 
 #[test]
@@ -281,10 +222,7 @@ fn a_synced_rename_brings_along_what_it_builds_on() {
     let states = outcomes(&disk, |found| {
         ["from/a", "from/other", "to/a"].map(|name| found.metadata(path(name)).unwrap().is_some())
     });
-    assert_eq!(
-        states,
-        BTreeSet::from([[false, true, true], [false, false, true]])
-    );
+    assert_eq!(states, BTreeSet::from([[false, true, true], [false, false, true]]));
 }
 
 #[test]
@@ -295,15 +233,8 @@ fn a_directory_is_a_name_too() {
     create(&disk, "log/a");
     disk.sync_dir(path("")).unwrap();
     let found = disk.crash(Crash::None);
-    assert_eq!(
-        found.metadata(path("")).unwrap(),
-        None,
-        "the root was not synced"
-    );
-    assert_eq!(
-        found.list(path("")).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(found.metadata(path("")).unwrap(), None, "the root was not synced");
+    assert_eq!(found.list(path("")).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(content(&found, "log/a"), None);
     disk.sync_parent().unwrap();
     assert!(content(&disk.crash(Crash::None), "log/a").is_some());
@@ -327,10 +258,7 @@ fn a_failed_sync_loses_what_a_later_one_claims_to_save() {
         let file = disk.open(path("a"), Mode::Write).unwrap();
         write(&*file, 4, b" lost"); // The remedy: the same bytes again.
         file.sync_data().unwrap();
-        assert_eq!(
-            content(&disk.crash(Crash::None), "a").unwrap(),
-            b"safe lost"
-        );
+        assert_eq!(content(&disk.crash(Crash::None), "a").unwrap(), b"safe lost");
     }
 }
 
@@ -364,37 +292,19 @@ fn short_and_interrupted_calls_are_gone_on_with() {
     write(&*file, 0, b"abcdef");
     assert_eq!(disk.call_count(), before + 4);
     assert_eq!(disk.calls(Call::Write), 4);
-    let pieces = disk
-        .trace()
-        .ops()
-        .iter()
-        .filter(|op| matches!(op, Op::Write { .. }))
-        .count();
-    assert_eq!(
-        pieces, 3,
-        "each of them is a moment at which the power can go"
-    );
+    let pieces = disk.trace().ops().iter().filter(|op| matches!(op, Op::Write { .. })).count();
+    assert_eq!(pieces, 3, "each of them is a moment at which the power can go");
 
     disk.fail(FailPlan::next(Call::Read, Fault::Short(3)));
     disk.fail(FailPlan::next(Call::Read, Fault::Eintr));
     assert_eq!(content(&disk, "a").unwrap(), b"abcdef");
 
     disk.fail(FailPlan::next(Call::Write, Fault::Short(0)));
-    assert_eq!(
-        try_write(&*file, 0, b"x").unwrap_err().kind(),
-        ErrorKind::WriteZero
-    );
+    assert_eq!(try_write(&*file, 0, b"x").unwrap_err().kind(), ErrorKind::WriteZero);
     disk.fail(FailPlan::next(Call::Write, Fault::Short(1)));
     disk.fail(FailPlan::at(disk.call_count() + 1, Fault::Enospc));
-    assert_eq!(
-        try_write(&*file, 0, b"XYZ").unwrap_err().raw_os_error(),
-        Some(28)
-    );
-    assert_eq!(
-        content(&disk, "a").unwrap(),
-        b"Xbcdef",
-        "a failed write may have begun"
-    );
+    assert_eq!(try_write(&*file, 0, b"XYZ").unwrap_err().raw_os_error(), Some(28));
+    assert_eq!(content(&disk, "a").unwrap(), b"Xbcdef", "a failed write may have begun");
 }
 
 #[test]
@@ -428,11 +338,7 @@ fn each_kind_of_call_can_fail() {
     assert_eq!(failed, [true; 19]);
     assert_eq!(disk.call_count() - first, 19);
     disk.heal();
-    assert_eq!(
-        content(&disk, "a").unwrap(),
-        b"",
-        "and none of them did anything"
-    );
+    assert_eq!(content(&disk, "a").unwrap(), b"", "and none of them did anything");
 }
 
 #[test]
@@ -445,15 +351,8 @@ fn a_full_disk_takes_what_fits() {
     assert_eq!(file.allocate(0, 1001).unwrap_err().raw_os_error(), Some(28));
     write(&*file, 0, &[1; 600]); // It was reserved.
     let other = create(&disk, "b");
-    assert_eq!(
-        try_write(&*other, 0, &[2; 500]).unwrap_err().kind(),
-        ErrorKind::StorageFull
-    );
-    assert_eq!(
-        content(&disk, "b").unwrap(),
-        [2; 400],
-        "what fitted was written"
-    );
+    assert_eq!(try_write(&*other, 0, &[2; 500]).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(content(&disk, "b").unwrap(), [2; 400], "what fitted was written");
     assert!(try_write(&*file, 600, b"x").is_err());
     write(&*file, 599, b"x");
 
@@ -522,22 +421,14 @@ fn locks_die_with_the_process() {
     assert!(held.is_some());
     assert!(disk.lock(path("LOCK")).unwrap().is_none());
     assert!(disk.snapshot().lock(path("LOCK")).unwrap().is_some());
-    assert!(
-        disk.crash(Crash::None)
-            .lock(path("LOCK"))
-            .unwrap()
-            .is_some()
-    );
+    assert!(disk.crash(Crash::None).lock(path("LOCK")).unwrap().is_some());
 }
 
 #[test]
 fn words_outlive_the_process_but_prove_nothing_after_power_loss() {
     let disk = SimStorage::new();
     let words = disk.words(path("LIVE"), true).unwrap();
-    disk.open(path("LIVE"), Mode::Read)
-        .unwrap()
-        .sync_data()
-        .unwrap();
+    disk.open(path("LIVE"), Mode::Read).unwrap().sync_data().unwrap();
     disk.sync_dir(path("")).unwrap();
     words.store(3, 7);
     words.store(100, 8); // In another sector.
@@ -546,11 +437,7 @@ fn words_outlive_the_process_but_prove_nothing_after_power_loss() {
     assert_eq!(killed.boot_id(), disk.boot_id());
     assert_eq!(killed.words(path("LIVE"), false).unwrap().load(3), 7);
     words.store(3, 9);
-    assert_eq!(
-        killed.words(path("LIVE"), false).unwrap().load(3),
-        7,
-        "another machine by now"
-    );
+    assert_eq!(killed.words(path("LIVE"), false).unwrap().load(3), 7, "another machine by now");
 
     let states = outcomes(&disk, |found| {
         assert_ne!(found.boot_id(), disk.boot_id());
@@ -603,13 +490,7 @@ fn a_trace_visits_every_moment_of_a_run() {
     script(&disk);
     let trace = disk.trace();
     assert_eq!(trace.ops().len() as u64, disk.op_count());
-    let policies = [
-        Crash::None,
-        Crash::All,
-        Crash::Random(1),
-        Crash::PrefixBytes(300),
-        Crash::Sectors(5),
-    ];
+    let policies = [Crash::None, Crash::All, Crash::Random(1), Crash::PrefixBytes(300), Crash::Sectors(5)];
     let mut replay = trace.replay();
     loop {
         for policy in policies {
@@ -617,28 +498,18 @@ fn a_trace_visits_every_moment_of_a_run() {
             assert_eq!(trace.state_after(replay.done(), policy).digest(), digest);
             crashes.insert(digest, replay.done());
         }
-        assert_eq!(
-            trace.killed_after(replay.done()).digest(),
-            replay.kill().digest()
-        );
+        assert_eq!(trace.killed_after(replay.done()).digest(), replay.kill().digest());
         if replay.advance().is_none() {
             break;
         }
     }
     assert!(crashes.len() > 20, "{}", crashes.len());
     assert_eq!(replay.done(), disk.op_count());
-    assert_eq!(
-        replay.kill().digest(),
-        disk.digest(),
-        "the end of the replay is the end of the run"
-    );
+    assert_eq!(replay.kill().digest(), disk.digest(), "the end of the replay is the end of the run");
     for policy in policies {
         assert_eq!(replay.crash(policy).digest(), disk.crash(policy).digest());
     }
-    assert_eq!(
-        trace.state_after(u64::MAX, Crash::None).digest(),
-        disk.crash(Crash::None).digest()
-    );
+    assert_eq!(trace.state_after(u64::MAX, Crash::None).digest(), disk.crash(Crash::None).digest());
 }
 
 #[test]
@@ -646,9 +517,7 @@ fn the_same_run_is_the_same_every_time() {
     let run = || {
         let disk = SimStorage::absent();
         script(&disk);
-        let crashes: Vec<u64> = (0..50)
-            .map(|seed| disk.crash(Crash::Random(seed)).digest())
-            .collect();
+        let crashes: Vec<u64> = (0..50).map(|seed| disk.crash(Crash::Random(seed)).digest()).collect();
         (disk.digest(), disk.call_count(), disk.random(), crashes)
     };
     assert_eq!(run(), run());
@@ -668,17 +537,7 @@ fn crashes_nest_and_draw_other_random_bytes() {
     assert!(!drawn.contains(&second[0]) && !drawn.contains(&second[1]));
     let file = after.open(path("a"), Mode::Write).unwrap();
     write(&*file, 0, b"again");
-    assert_eq!(
-        content(&after.trace().state_after(0, Crash::All), "a").unwrap(),
-        b"first"
-    );
-    assert_eq!(
-        content(&after.trace().state_after(1, Crash::All), "a").unwrap(),
-        b"again"
-    );
-    assert_eq!(
-        content(&disk, "a").unwrap(),
-        b"first",
-        "the disk that crashed goes on as it was"
-    );
+    assert_eq!(content(&after.trace().state_after(0, Crash::All), "a").unwrap(), b"first");
+    assert_eq!(content(&after.trace().state_after(1, Crash::All), "a").unwrap(), b"again");
+    assert_eq!(content(&disk, "a").unwrap(), b"first", "the disk that crashed goes on as it was");
 }

@@ -9,10 +9,7 @@ use super::{FileId, SimStorage, World};
 
 /// A change of the disk. Paths are below the root.
 #[derive(Clone, Debug)]
-#[allow(
-    missing_docs,
-    reason = "the fields are named after the arguments of the calls"
-)]
+#[allow(missing_docs, reason = "the fields are named after the arguments of the calls")]
 pub enum Op {
     /// A new directory; the root itself is the empty path.
     CreateDir { path: Arc<Path> },
@@ -21,27 +18,15 @@ pub enum Op {
     /// One more name of a file.
     Link { file: FileId, path: Arc<Path> },
     /// Another name for a file, taking the place of what had it.
-    Rename {
-        file: FileId,
-        from: Arc<Path>,
-        to: Arc<Path>,
-    },
+    Rename { file: FileId, from: Arc<Path>, to: Arc<Path> },
     /// A name less.
     Unlink { path: Arc<Path> },
     /// The names in a directory became durable; `None` is the directory that holds the root.
     SyncDir { dir: Option<Arc<Path>> },
     /// Bytes were written, all in one system call.
-    Write {
-        file: FileId,
-        offset: u64,
-        bytes: Arc<[u8]>,
-    },
+    Write { file: FileId, offset: u64, bytes: Arc<[u8]> },
     /// A word was stored through a shared mapping.
-    StoreWord {
-        file: FileId,
-        index: usize,
-        value: u64,
-    },
+    StoreWord { file: FileId, index: usize, value: u64 },
     /// The file was cut or extended.
     SetLen { file: FileId, len: u64 },
     /// Room was reserved, and the file extended to the end of it.
@@ -89,11 +74,7 @@ impl Trace {
     /// Goes through the run from its beginning.
     #[must_use]
     pub fn replay(&self) -> Replay<'_> {
-        Replay {
-            trace: self,
-            medium: self.start.clone(),
-            done: 0,
-        }
+        Replay { trace: self, medium: self.start.clone(), done: 0 }
     }
 }
 
@@ -123,21 +104,13 @@ impl Replay<'_> {
     /// The disk that is found if the power goes now.
     #[must_use]
     pub fn crash(&self, crash: Crash) -> Arc<SimStorage> {
-        SimStorage::found(
-            self.medium.crash(crash),
-            self.trace.world.rebooted(self.done()),
-            true,
-        )
+        SimStorage::found(self.medium.crash(crash), self.trace.world.rebooted(self.done()), true)
     }
 
     /// The disk that is found if the process is killed now.
     #[must_use]
     pub fn kill(&self) -> Arc<SimStorage> {
-        SimStorage::found(
-            self.medium.clone(),
-            self.trace.world.restarted(self.done()),
-            true,
-        )
+        SimStorage::found(self.medium.clone(), self.trace.world.restarted(self.done()), true)
     }
 
     /// See [`SimStorage::newest_write_bytes`].

@@ -40,7 +40,10 @@ pub(crate) fn rewrite_unproven(storage: &dyn Storage, look: &Look) -> Result<u64
     let mut events = 0;
     for file in &look.files {
         let Some(scan) = &file.scan else { continue };
-        let Some(first) = scan.unproven.iter().find(|frame| frame.next.get() > look.proven.get().saturating_add(1)) else { continue };
+        let Some(first) = scan.unproven.iter().find(|frame| frame.next.get() > look.proven.get().saturating_add(1))
+        else {
+            continue;
+        };
         let target = storage.open(&file.path, Mode::Write).map_err(failed("open", &file.path))?;
         copy(&*file.file, &*target, first.offset, file.end).map_err(failed("write again", &file.path))?;
         target.sync_data().map_err(failed("sync", &file.path))?;
@@ -70,7 +73,8 @@ pub(crate) fn quarantine(storage: &dyn Storage, path: &Path) -> Result<PathBuf> 
     storage.create_dir_all(directory).map_err(failed("create", directory))?;
     storage.sync_dir("".as_ref()).map_err(failed("sync", directory))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let inode = storage.metadata(path).map_err(failed("look at", path))?.map(|meta| (meta.device, meta.inode, meta.len));
+    let inode =
+        storage.metadata(path).map_err(failed("look at", path))?.map(|meta| (meta.device, meta.inode, meta.len));
     let mut number = 0;
     let kept = loop {
         let kept = directory.join(if number == 0 { name.clone() } else { format!("{name}.{number}") });
@@ -122,7 +126,14 @@ pub(crate) fn cut(storage: &dyn Storage, look: &Look, plan: &CutPlan) -> Result<
         put_cut_copy(storage, file, plan, look)?;
     }
     storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
-    Ok(Cut { file: plan.path.clone(), offset: plan.offset, position: plan.next, bytes, quarantine: kept, reason: plan.reason.clone() })
+    Ok(Cut {
+        file: plan.path.clone(),
+        offset: plan.offset,
+        position: plan.next,
+        bytes,
+        quarantine: kept,
+        reason: plan.reason.clone(),
+    })
 }
 
 fn remove_with_index(storage: &dyn Storage, path: &Path) -> Result<()> {
@@ -155,7 +166,9 @@ fn put_cut_copy(storage: &dyn Storage, file: &RawFile, plan: &CutPlan, look: &Lo
     let temporary = file.path.with_extension("cut.tmp");
     let target = storage.open(&temporary, Mode::Create).map_err(failed("create", &temporary))?;
     target.set_len(0).map_err(failed("write", &temporary))?;
-    let write = |bytes: &[u8], offset| target.write_all_at(&mut [IoSlice::new(bytes)], offset).map_err(failed("write", &temporary));
+    let write = |bytes: &[u8], offset| {
+        target.write_all_at(&mut [IoSlice::new(bytes)], offset).map_err(failed("write", &temporary))
+    };
     write(&file.header.encode()[..], 0)?;
     let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
     let slot = final_slot(file, State::Cut, plan.offset, plan.next, last_check, look);
@@ -167,7 +180,14 @@ fn put_cut_copy(storage: &dyn Storage, file: &RawFile, plan: &CutPlan, look: &Lo
 }
 
 /// A slot after which nothing is ever added to the file.
-pub(crate) fn final_slot(file: &RawFile, state: State, end_offset: u64, next: Position, last_check: u64, look: &Look) -> Slot {
+pub(crate) fn final_slot(
+    file: &RawFile,
+    state: State,
+    end_offset: u64,
+    next: Position,
+    last_check: u64,
+    look: &Look,
+) -> Slot {
     Slot {
         seq: file.slot.map_or(0, |slot| slot.seq) + 1,
         log: file.header.log,
@@ -184,7 +204,12 @@ pub(crate) fn final_slot(file: &RawFile, state: State, end_offset: u64, next: Po
 
 /// Begins a segment in the spare file, which is made if it is not there: header, sync, name,
 /// directory. `replace` is for the successor of a segment of which nothing remains.
-pub(crate) fn begin_segment(storage: &dyn Storage, header: &SegmentHeader, sync: bool, replace: bool) -> Result<(Arc<dyn File>, PathBuf)> {
+pub(crate) fn begin_segment(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+    sync: bool,
+    replace: bool,
+) -> Result<(Arc<dyn File>, PathBuf)> {
     let (spare, path) = (files::spare(), files::raw(header.base));
     let file = storage.open(&spare, Mode::Create).map_err(failed("create", &spare))?;
     file.write_all_at(&mut [IoSlice::new(&header.encode()[..])], 0).map_err(failed("write", &spare))?;

@@ -36,7 +36,11 @@ pub(crate) fn judge(proven: bool, mode: Mode, kind: BadKind) -> Verdict {
         (false, Mode::Written, _) => Verdict::Torn,
         (false, Mode::Synced, BadKind::ZeroHeader | BadKind::CutShort | BadKind::GroupSeqFell) => Verdict::Torn,
         (false, Mode::Synced, BadKind::BadBody { zero_sector: true }) => Verdict::Torn,
-        (false, Mode::Synced, BadKind::BadHeader | BadKind::WrongPosition | BadKind::BadBody { zero_sector: false }) => Verdict::DamagedTail,
+        (
+            false,
+            Mode::Synced,
+            BadKind::BadHeader | BadKind::WrongPosition | BadKind::BadBody { zero_sector: false },
+        ) => Verdict::DamagedTail,
     }
 }
 

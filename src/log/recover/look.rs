@@ -8,13 +8,13 @@ use super::decide::{self, Verdict};
 use crate::error::{Corruption, Error, Result};
 use crate::event::LogId;
 use crate::format::anchor::Anchor;
+use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
 use crate::format::header::{Mode, SegmentHeader};
 use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{File, Mode as Open, Storage};
 use crate::log::anchor_file::newer_format;
 use crate::log::files;
-use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
 use crate::position::Position;
 use crate::segment::scan::{self, BadKind, BadPlace, Scan};
 use crate::time::Timestamp;
@@ -83,7 +83,12 @@ pub(crate) struct Look {
     pub(crate) last_known: Position,
 }
 
-fn corruption(path: &std::path::Path, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Corruption {
+fn corruption(
+    path: &std::path::Path,
+    offset: u64,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Corruption {
     Corruption::new(path, offset, expected, found)
 }
 
@@ -94,14 +99,19 @@ impl Look {
 
     /// Whether the last writer closed the log in order.
     pub(crate) fn is_clean(&self) -> bool {
-        let closed = |file: &RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean && slot.end_offset == file.end);
+        let closed =
+            |file: &RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean && slot.end_offset == file.end);
         self.damage.is_empty() && self.cut.is_none() && self.files.last().is_some_and(closed)
     }
 }
 
 /// Opens and reads the first pages of every raw file. A file without a valid header is damage, or
 /// part of a legal tear; which one is known only once the rest was read.
-fn read_heads(storage: &dyn Storage, log: LogId, bases: &[Position]) -> Result<Vec<std::result::Result<RawFile, (PathBuf, Corruption, bool)>>> {
+fn read_heads(
+    storage: &dyn Storage,
+    log: LogId,
+    bases: &[Position],
+) -> Result<Vec<std::result::Result<RawFile, (PathBuf, Corruption, bool)>>> {
     bases.iter().map(|base| read_head(storage, log, *base)).collect()
 }
 
@@ -130,7 +140,8 @@ fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> 
         let found = format!("base {} of log {}", header.base, header.log);
         return bad(corruption(&path, 24, format!("base {base} of log {log}"), found), false);
     }
-    let slots = slot::OFFSETS.map(|offset| Slot::read(pages.get(offset as usize..).unwrap_or_default(), header.salt, offset));
+    let slots =
+        slot::OFFSETS.map(|offset| Slot::read(pages.get(offset as usize..).unwrap_or_default(), header.salt, offset));
     let slot = slots.into_iter().filter_map(Read::valid).max_by_key(|slot| slot.seq);
     let slot = slot.filter(|slot| slot.log == log && slot.base == base);
     Ok(Ok(RawFile { base, path, file, len, header, slot, end: FIRST_OFFSET, next: base, scan: None }))
@@ -179,14 +190,21 @@ fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
     let newest = bases.last().copied().unwrap_or(Position::ORIGIN);
     if let Some(anchor) = anchor.filter(|anchor| anchor.newest_base > newest) {
         let missing = anchor.newest_base..=anchor.newest_base.max(anchor.durable);
-        look.corrupt(corruption(&files::raw(anchor.newest_base), 0, "the segment that ANCHOR names", "no such file").at(missing));
+        look.corrupt(
+            corruption(&files::raw(anchor.newest_base), 0, "the segment that ANCHOR names", "no such file").at(missing),
+        );
     }
     let mut found = Vec::new();
     for file in &look.files {
         if let Some(slot) = file.slot.filter(|slot| slot.end_offset > file.len) {
             found.push(
-                corruption(&file.path, file.len, format!("frames up to byte {}", slot.end_offset), format!("the end after {} bytes", file.len))
-                    .at(file.base..=slot.end_position.max(file.base)),
+                corruption(
+                    &file.path,
+                    file.len,
+                    format!("frames up to byte {}", slot.end_offset),
+                    format!("the end after {} bytes", file.len),
+                )
+                .at(file.base..=slot.end_position.max(file.base)),
             );
         }
     }
@@ -194,7 +212,10 @@ fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
         let [file, next] = pair else { continue };
         if let Some(slot) = file.slot.filter(|slot| slot.state.is_final() && slot.end_position.next() != next.base) {
             let gap = slot.end_position.next()..=Position::new(next.base.get() - 1).max(slot.end_position.next());
-            found.push(corruption(&next.path, 40, format!("base {}", slot.end_position.next()), format!("base {}", next.base)).at(gap));
+            found.push(
+                corruption(&next.path, 40, format!("base {}", slot.end_position.next()), format!("base {}", next.base))
+                    .at(gap),
+            );
         }
     }
     found.into_iter().for_each(|corruption| look.corrupt(corruption));
@@ -240,7 +261,11 @@ fn walk(look: &mut Look) -> Result<()> {
             && let Some(base) = next_base
             && scanned.next != base
         {
-            let found = crate::format::Bad::new(0, format!("frames up to position {}", base.get() - 1), format!("the end before position {}", scanned.next));
+            let found = crate::format::Bad::new(
+                0,
+                format!("frames up to position {}", base.get() - 1),
+                format!("the end before position {}", scanned.next),
+            );
             bad = Some(BadPlace {
                 offset: scanned.end,
                 kind: BadKind::ZeroHeader,
@@ -311,7 +336,8 @@ fn judge_headless(look: &mut Look, headless: Vec<Head>) {
                 if legal {
                     if look.cut.is_none() {
                         let reason = "a segment lost its header, and nothing proves it was durable".to_owned();
-                        look.cut = Some(CutPlan { file: count + index, path: path.clone(), offset: 0, next: base, reason });
+                        look.cut =
+                            Some(CutPlan { file: count + index, path: path.clone(), offset: 0, next: base, reason });
                     }
                     look.headless.push(path);
                 } else {
@@ -330,8 +356,14 @@ fn check_reach(look: &mut Look, anchor: Option<&Anchor>) {
     }
     let path = look.files.last().map_or_else(|| files::raw(Position::new(1)), |file| file.path.clone());
     let offset = look.files.last().map_or(0, |file| file.end);
-    let by = if anchor.is_some_and(|anchor| anchor.durable == look.proven) { "ANCHOR" } else { "a slot or later frame" };
-    let bad = corruption(&path, offset, format!("events up to position {}, which {by} says were durable", look.proven), format!("the end at position {}", look.tail));
+    let by =
+        if anchor.is_some_and(|anchor| anchor.durable == look.proven) { "ANCHOR" } else { "a slot or later frame" };
+    let bad = corruption(
+        &path,
+        offset,
+        format!("events up to position {}, which {by} says were durable", look.proven),
+        format!("the end at position {}", look.tail),
+    );
     let missing = look.tail.next()..=look.proven;
     look.cut = None;
     look.corrupt(bad.at(missing));
