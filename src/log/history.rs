@@ -29,6 +29,34 @@ impl Log {
         self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
     }
 
+    /// The same over everything but the rows that the active segment's index holds in memory, which
+    /// the committer has asked already.
+    pub(crate) fn last_of_subject_before(
+        &self,
+        active: &RawSegment,
+        subject: &str,
+        hash: u64,
+    ) -> Result<Option<(Position, u64)>> {
+        let idx = active.index.read().idx.clone();
+        let horizon = match idx.map_or(0, |idx| idx.rows()) {
+            0 => Position::new(active.base().get() - 1),
+            rows => Position::new(active.base().get() + u64::from(rows) - 1),
+        };
+        self.last_of_subject(subject, hash, horizon)
+    }
+
+    /// The position of a subject's event of one version, at or before `horizon`.
+    pub(crate) fn position_of_version(
+        &self,
+        subject: &str,
+        hash: u64,
+        version: u64,
+        horizon: Position,
+    ) -> Result<Option<Position>> {
+        let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
+        Ok(self.newest_match(Dimension::Subject, subject, hash, horizon, is_it)?.map(|(position, ())| position))
+    }
+
     /// Calls `test` on candidate rows, newest first, and returns the first that it accepts.
     fn newest_match<T>(
         &self,
@@ -69,6 +97,7 @@ impl Log {
     ) -> Result<()> {
         // Rows are copied out in small lots, so that the lock is never held while events are read.
         const LOT: usize = 64;
+        self.ensure_indexed(segment)?;
         let mut below = u32::MAX;
         let (idx, has_mem) = {
             let index = segment.index.read();
@@ -128,6 +157,17 @@ impl Log {
             None if has_mem => Ok(()),
             None => scan_rows(self, segment, dimension, hash, each),
         }
+    }
+
+    /// Brings the index of a segment up to what it has published. Only a process that does not write
+    /// can find it behind; a full segment without any index is left to scanning, so that memory
+    /// does not grow with the log.
+    pub(crate) fn ensure_indexed(&self, segment: &RawSegment) -> Result<()> {
+        if segment.indexed_rows() >= segment.rows() {
+            return Ok(());
+        }
+        let newest = self.segments().newest().is_some_and(|newest| newest.base() == segment.base());
+        if newest || segment.has_index() { segment.index_published(self.hasher) } else { Ok(()) }
     }
 
     /// The index of a segment is damaged: it is put aside, and its rows are found by reading them.

@@ -39,8 +39,14 @@ impl Prepared {
         let facts = DraftFacts { key: key.as_deref(), imported, recorded_at: recorded_at.as_deref() };
         let draft = Draft::new(&events, &facts);
         if draft.frame_bytes_max() > batch_bytes_max {
-            let text = format!("the batch takes {} bytes; half a segment, {batch_bytes_max}, is the limit", draft.frame_bytes_max());
-            return Err(AppendError::TooLarge(Error::new(ErrorKind::TooLarge, text).hinting("append smaller batches, or open the store with larger segments")));
+            let text = format!(
+                "the batch takes {} bytes; half a segment, {batch_bytes_max}, is the limit",
+                draft.frame_bytes_max()
+            );
+            return Err(AppendError::TooLarge(
+                Error::new(ErrorKind::TooLarge, text)
+                    .hinting("append smaller batches, or open the store with larger segments"),
+            ));
         }
         let mut sparse = Vec::new();
         let terms = (0u32..).zip(&events).map(|(index, event)| hash_terms(hasher, index, event, &mut sparse)).collect();
@@ -75,7 +81,12 @@ fn hash_terms(hasher: TermHasher, index: u32, event: &NewEvent, sparse: &mut Vec
     }
 }
 
-fn check_batch(events: &[NewEvent], conditions: &[Condition], key: Option<&str>, times: Option<&[Timestamp]>) -> Result<(), AppendError> {
+fn check_batch(
+    events: &[NewEvent],
+    conditions: &[Condition],
+    key: Option<&str>,
+    times: Option<&[Timestamp]>,
+) -> Result<(), AppendError> {
     let invalid = |text: String| Err(AppendError::Invalid(Error::invalid(text)));
     if events.is_empty() {
         return invalid("an append needs at least one event".to_owned());
@@ -98,11 +109,15 @@ fn too_large(what: &str, unit: &str, found: usize, limit: usize) -> Result<(), A
     if found <= limit {
         return Ok(());
     }
-    Err(AppendError::TooLarge(Error::new(ErrorKind::TooLarge, format!("{what} has {found} {unit}; the limit is {limit}"))))
+    Err(AppendError::TooLarge(Error::new(
+        ErrorKind::TooLarge,
+        format!("{what} has {found} {unit}; the limit is {limit}"),
+    )))
 }
 
 fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), AppendError> {
-    let invalid = |text: String| AppendError::Invalid(Error::invalid(format!("event {index} ({}): {text}", shown(event))));
+    let invalid =
+        |text: String| AppendError::Invalid(Error::invalid(format!("event {index} ({}): {text}", shown(event))));
     let strings = [
         ("type", event.event_type(), limits::TYPE_BYTES_MAX),
         ("actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX),
@@ -146,7 +161,9 @@ fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), App
         }
     }
     match event.cause() {
-        Some(Cause::InBatch(cause)) if cause >= index => Err(invalid(format!("the cause is event {cause} of the batch, which is no earlier one"))),
+        Some(Cause::InBatch(cause)) if cause >= index => {
+            Err(invalid(format!("the cause is event {cause} of the batch, which is no earlier one")))
+        }
         _ => Ok(()),
     }
 }

@@ -94,7 +94,9 @@ impl Room {
     }
 
     fn zeroes(&self) -> bool {
-        self.mode == Mode::Synced && self.kind == FsKind::Local && self.group_bytes.load(Ordering::Relaxed) <= BULK_GROUP_BYTES
+        self.mode == Mode::Synced
+            && self.kind == FsKind::Local
+            && self.group_bytes.load(Ordering::Relaxed) <= BULK_GROUP_BYTES
     }
 
     /// Notes a group, and says whether the thread should look: `end` is where the next frame goes.
@@ -166,6 +168,7 @@ impl Room {
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     room: Mutex<Option<Room>>,
+    ready: AtomicBool,
 }
 
 impl Spare {
@@ -184,15 +187,23 @@ impl Spare {
         let goal = if spare.zeroes() { spare.segment_bytes } else { RESERVE_MAX.min(spare.segment_bytes) };
         let to = (from + ZEROS_MAX).min(goal);
         if from >= to {
+            self.ready.store(true, Ordering::Relaxed);
             return Ok(false);
         }
         spare.fill(from, to)?;
         spare.allocated.store(to, Ordering::Release);
+        self.ready.store(to >= goal, Ordering::Relaxed);
         Ok(to < goal)
+    }
+
+    /// Whether nothing more is to be prepared. A hint.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
     }
 
     /// Gives up the file to whoever begins the next segment: how far it is prepared.
     pub(crate) fn take(&self) -> Option<Room> {
+        self.ready.store(false, Ordering::Relaxed);
         self.room.lock().take()
     }
 }

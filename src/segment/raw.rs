@@ -297,6 +297,48 @@ impl RawSegment {
         Ok(())
     }
 
+    /// How many rows the index knows.
+    pub(crate) fn indexed_rows(&self) -> u32 {
+        let index = self.index.read();
+        let idx = index.idx.as_ref().map_or(0, |idx| idx.rows());
+        index.mem.as_ref().map_or(idx, MemIndex::end_row)
+    }
+
+    /// Whether anything indexes this segment.
+    pub(crate) fn has_index(&self) -> bool {
+        let index = self.index.read();
+        index.idx.is_some() || index.mem.is_some()
+    }
+
+    /// Makes the frames up to `last` visible that a writer in another process has published, by
+    /// their headers; nothing beyond them is touched.
+    pub(crate) fn follow_to(&self, last: Position) -> Result<()> {
+        let mapping = self.mapping()?;
+        let (mut end, mut next) = (self.end(), self.next());
+        let len = self.file_bytes();
+        while next <= last {
+            let short = |end: u64| {
+                Corruption::new(&self.path, len, format!("{end} bytes of frames"), format!("the end after {len} bytes"))
+                    .at(next..=last)
+            };
+            if len < end + HEADER_BYTES as u64 {
+                return Err(short(end + HEADER_BYTES as u64).into());
+            }
+            mapping.publish(end + HEADER_BYTES as u64);
+            let (header, _) = self.header_at(mapping, end, end + HEADER_BYTES as u64, next)?;
+            end += header.frame_bytes();
+            if len < end {
+                return Err(short(end).into());
+            }
+            mapping.publish(end);
+            if header.kind == Kind::Events {
+                next = header.next();
+            }
+        }
+        self.publish(end, next);
+        Ok(())
+    }
+
     fn index_frame(&self, mem: &mut MemIndex, hasher: crate::format::term::TermHasher, at: &FrameAt<'_>) -> Result<()> {
         let header = at.frame.header;
         for row in 0..header.count {
