@@ -17,6 +17,9 @@ use crate::position::Position;
 /// two words within nanoseconds of each other.
 const LOOKS: usize = 10_000;
 
+/// Index of the word that names the session.
+const SESSION: usize = 4;
+
 /// The writer's side.
 #[derive(Debug)]
 pub(crate) struct LiveWriter {
@@ -107,22 +110,30 @@ impl LiveReader {
         storage.words(LIVE.as_ref(), false).ok().map(|words| LiveReader { words })
     }
 
-    /// What the page says now; `None` if it is not to be believed.
+    /// What the page says now; `None` if it is not to be believed. The generation is read before and
+    /// after the positions, so that a position always goes with the list of files that holds it.
     pub(crate) fn look(&self, storage: &dyn Storage, log: LogId) -> Option<Seen> {
+        (0..LOOKS).find_map(|_| {
+            let generation = self.words.load(word::GENERATION);
+            let seen = self.look_once(storage, log, generation);
+            let settled = seen.is_none() || self.words.load(word::GENERATION) == generation;
+            settled.then_some(seen)
+        })?
+    }
+
+    fn look_once(&self, storage: &dyn Storage, log: LogId, generation: u64) -> Option<Seen> {
         let mut head = [0; 8];
         head.iter_mut().enumerate().for_each(|(index, value)| *value = self.words.load(index));
         let identity = Identity::read(&head)?;
         let meta = storage.metadata(LIVE.as_ref()).ok().flatten()?;
         let boot = storage.boot_id();
-        let ours = identity.log == log
-            && boot != 0
-            && identity.boot == boot
-            && (identity.device, identity.inode) == (meta.device, meta.inode);
+        let here = (identity.device, identity.inode) == (meta.device, meta.inode);
+        let ours = identity.log == log && boot != 0 && identity.boot == boot && here;
         let state = State::from_word(self.words.load(word::STATE)).filter(|_| ours)?;
         Some(Seen {
             session: identity.session,
             epoch: self.words.load(word::EPOCH),
-            generation: self.words.load(word::GENERATION),
+            generation,
             published: self.position(word::PUBLISHED, identity.session)?,
             durable: self.position(word::DURABLE, identity.session)?,
             state,
@@ -138,6 +149,11 @@ impl LiveReader {
             }
             fits.then_some(Position::new(position))
         })
+    }
+
+    /// Whether the list of files or the writer changed since.
+    pub(crate) fn has_changed(&self, seen: &Seen) -> bool {
+        self.words.load(word::GENERATION) != seen.generation || self.words.load(SESSION) != seen.session
     }
 
     /// The published word alone, unchecked: whether to look at all.

@@ -7,6 +7,7 @@ pub(crate) mod conditions;
 pub(crate) mod core;
 pub(crate) mod doorbell;
 pub(crate) mod files;
+pub(crate) mod follow;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod live_file;
