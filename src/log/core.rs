@@ -20,7 +20,7 @@ use crate::query::Query;
 
 /// Finds the first event after a position, at or below the tail, that a query matches. Given by
 /// the layer that plans queries.
-pub(crate) type Matcher = Box<dyn Fn(&Log, &Query, Position) -> Result<Option<Position>> + Send + Sync>;
+pub(crate) type Matcher = Box<dyn Fn(&Arc<Log>, &Query, Position) -> Result<Option<Position>> + Send + Sync>;
 
 /// Why the writer has stopped for good, once it has.
 #[derive(Debug, Default)]

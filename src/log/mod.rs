@@ -2,6 +2,7 @@
 
 pub(crate) mod anchor_file;
 pub(crate) mod background;
+pub(crate) mod close;
 pub(crate) mod commit;
 pub(crate) mod conditions;
 pub(crate) mod core;

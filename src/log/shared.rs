@@ -15,8 +15,9 @@ use parking_lot::{Mutex, RwLock};
 use super::doorbell::Doorbell;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
-use crate::format::Bad;
+use crate::format::frame::Frame;
 use crate::format::term::TermHasher;
+use crate::format::{Bad, Parsed};
 use crate::io::Storage;
 use crate::position::Position;
 use crate::segment::raw::RawSegment;
@@ -137,6 +138,26 @@ impl Log {
         let place = segment.place(row)?;
         let event = segment.event_at(segment.mapping()?, place, position)?;
         Ok(Some(each(&event)))
+    }
+
+    /// Runs `each` on the frame that holds a position and the index in it; `None` as with
+    /// [`Log::with_event`].
+    pub(crate) fn with_frame<T>(
+        &self,
+        position: Position,
+        each: impl FnOnce(&Frame<'_>, u32) -> Parsed<T>,
+    ) -> Result<Option<T>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        let segment =
+            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
+        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+        let place = segment.place(row)?;
+        let frame = segment.frame_of(segment.mapping()?, place, position)?;
+        let done = each(&frame, place.index).map_err(|bad| segment.corruption(bad, place.frame, position, position))?;
+        Ok(Some(done))
     }
 
     /// The error for a position that should be there and that no file holds.

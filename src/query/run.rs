@@ -84,6 +84,7 @@ impl Run {
         while self.left > 0 {
             let Some(segment) = self.segment() else { break };
             if self.within.is_none() {
+                self.check_gap(&segment, damage)?;
                 self.enter(&segment)?;
             }
             let flow = self.run_within(&segment, damage, each)?;
@@ -94,9 +95,44 @@ impl Run {
             self.at += 1;
         }
         if self.left > 0 {
+            self.check_end(damage)?;
             self.through = if self.query.reverse { Position::new(1) } else { self.horizon };
         }
         Ok(false)
+    }
+
+    /// Whether the query asks for any position of a range.
+    fn asks_for(&self, first: Position, last: Position) -> bool {
+        self.items.iter().any(|bounded| {
+            let (after, before) = (bounded.item.positions().start, bounded.item.positions().end);
+            after <= last.get() && first.get() < before
+        })
+    }
+
+    /// A file that is missing before this segment is told, not passed over in silence.
+    fn check_gap(&self, segment: &RawSegment, damage: &mut OnDamage<'_>) -> Result<()> {
+        let before = self.segments.index_of(Position::new(segment.base().get() - 1));
+        let expected = before.map_or(Position::new(1), |index| self.segments.0[index].next());
+        if expected >= segment.base() || !self.asks_for(expected, Position::new(segment.base().get() - 1)) {
+            return Ok(());
+        }
+        meet(self.log.missing(expected), damage)
+    }
+
+    /// Events beyond the end that were durable once are told too.
+    fn check_end(&self, damage: &mut OnDamage<'_>) -> Result<()> {
+        let tail = self.log.tail();
+        if self.query.reverse || self.horizon < tail {
+            return Ok(());
+        }
+        let beyond = |corruption: &&Corruption| {
+            corruption
+                .positions
+                .as_ref()
+                .is_some_and(|range| *range.start() > tail && self.asks_for(*range.start(), *range.end()))
+        };
+        let found = self.log.damage.read().iter().find(beyond).cloned();
+        found.map_or(Ok(()), |corruption| meet(corruption.into(), damage))
     }
 
     pub(crate) fn through(&self) -> Position {
@@ -272,6 +308,16 @@ impl Run {
                 return Ok(ControlFlow::Break(()));
             }
         }
+    }
+}
+
+fn meet(error: crate::error::Error, damage: &mut OnDamage<'_>) -> Result<()> {
+    match (damage, error.corruption()) {
+        (OnDamage::Skip(tell), Some(corruption)) => {
+            tell(corruption);
+            Ok(())
+        }
+        _ => Err(error),
     }
 }
 
