@@ -150,11 +150,10 @@ fn data(event: &EventRef<'_>, out: &mut Vec<u8>) {
 fn fits_the_line(data: &[u8]) -> bool {
     // White space around a value belongs to whoever reads the line, who drops it.
     let is_space = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-    // Line breaks cannot stand in a string, so only white space between values can hold them.
-    let breaks = data.iter().fold(false, |breaks, byte| breaks | (*byte == b'\n') | (*byte == b'\r'));
-    !breaks
-        && !is_space(data.first())
+    !is_space(data.first())
         && !is_space(data.last())
+        // Only white space between values can be one: a string holds them as escapes.
+        && !any(data, |byte| (byte == b'\n') | (byte == b'\r'))
         // The check of the grammar does not look into strings, so it would pass bytes that are not UTF-8.
         && std::str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
@@ -175,8 +174,7 @@ fn member(name: &str, value: &str, out: &mut Vec<u8>) {
 fn string(text: &str, out: &mut Vec<u8>) {
     let needs_escape = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     out.push(b'"');
-    // Nearly every text is settled by this loop, which compiles to vector instructions.
-    if text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+    if any(text.as_bytes(), needs_escape) {
         for byte in text.bytes() {
             if needs_escape(byte) { escape(byte, out) } else { out.push(byte) }
         }
@@ -184,6 +182,12 @@ fn string(text: &str, out: &mut Vec<u8>) {
         put(text, out);
     }
     out.push(b'"');
+}
+
+/// Says whether any byte is such a one. Looks at all of them, without a branch, so that it compiles to vector
+/// instructions; hardly ever is there one.
+fn any(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(0, |found, byte| found | u8::from(is_such(*byte))) != 0
 }
 
 fn escape(byte: u8, out: &mut Vec<u8>) {
