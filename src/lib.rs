@@ -7,6 +7,7 @@ mod event;
 mod feed;
 mod format;
 mod io;
+mod json;
 pub mod limits;
 mod log;
 mod options;
@@ -16,19 +17,28 @@ mod reader;
 mod report;
 mod segment;
 mod store;
-mod subject;
-mod time;
+pub mod subject;
+pub mod time;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
+pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
-pub use position::Position;
+pub use position::{Position, PositionError};
 pub use query::{Plan, Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
-pub use report::*;
+pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
 pub use store::Store;
 pub use time::Timestamp;
+
+/// Simulated disks and clocks, for crash tests of this crate and of programs built on it.
+#[cfg(any(test, feature = "sim"))]
+#[doc(hidden)]
+pub mod sim {
+    pub use crate::io::sim::*;
+    pub use crate::io::{Clock, ManualClock, Storage};
+}
