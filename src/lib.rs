@@ -2,6 +2,7 @@
 
 mod actor;
 mod append;
+mod describe;
 mod error;
 mod event;
 mod feed;
@@ -14,11 +15,13 @@ mod options;
 mod position;
 mod query;
 mod reader;
+mod repair;
 mod report;
 mod segment;
 mod store;
 pub mod subject;
 pub mod time;
+mod verify;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
