@@ -349,6 +349,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
     /// Numbers that nobody would write, under checks that hold: an answer or an error, no panic.
     #[test]
     fn hostile_numbers_are_survived(
