@@ -7,7 +7,8 @@ mod error;
 mod event;
 mod feed;
 mod format;
-mod io;
+#[doc(hidden)]
+pub mod io;
 mod json;
 pub mod limits;
 mod log;
