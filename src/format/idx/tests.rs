@@ -474,7 +474,7 @@ fn hashes_that_are_not_evenly_spread_are_found_too() {
     (builder.indices, builder.versions) = (vec![0], vec![1]);
     let hashes: Vec<u64> =
         (0..5_000u64).chain((0..5_000).map(|n| u64::MAX - n * n)).chain((0..63).map(|n| 1 << n)).collect();
-    builder.posted = hashes.iter().map(|hash| Posted::new(*hash, 2, 0)).collect();
+    hashes.iter().for_each(|hash| builder.posted.push(Posted::new(*hash, 2, 0)));
     let file = builder.finish(frame::FIRST_OFFSET + 64, 1);
     let (header, checked) = (header(&file), Checked::new(file.len() as u64));
     let view = IdxView::new(&file, &header, &checked);
