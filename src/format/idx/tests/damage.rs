@@ -66,8 +66,8 @@ fn poke_all(view: &IdxView<'_>, oracle: &Oracle) {
             if let Ok(Some(term)) = view.find(dimension, hash)
                 && let Ok(postings) = view.postings(&term, 1..u32::MAX)
             {
-                let _ = postings.clone().take(100).count();
-                let _ = postings.rev().take(100).count();
+                let rows = postings.clone().take(100).chain(postings.rev().take(100));
+                assert!(rows.flatten().all(|row| row < view.header.rows));
             }
         }
     }
