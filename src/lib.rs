@@ -11,9 +11,11 @@ mod options;
 mod position;
 mod query;
 mod report;
+mod stub;
+pub use stub::*;
 mod store;
-mod subject;
-mod time;
+pub mod subject;
+pub mod time;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
