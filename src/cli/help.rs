@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, mut command: Command, format: Format, out: &mut O
     command.build();
     match command.find_subcommand_mut(topic) {
         Some(verb) => {
-            let help = verb.render_long_help();
+            let help = verb.render_help();
             let help = if out.paint.is_on() { help.ansi().to_string() } else { help.to_string() };
             out.line(help.trim_end())
         }

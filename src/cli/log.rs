@@ -21,8 +21,6 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArg,
-    #[command(flatten)]
-    query: QueryArgs,
     /// Newest first
     #[arg(long, conflicts_with = "follow")]
     reverse: bool,
@@ -35,6 +33,8 @@ pub(crate) struct Args {
     /// Show how the query would be answered, instead of the events
     #[arg(long, conflicts_with = "follow")]
     explain: bool,
+    #[command(flatten)]
+    query: QueryArgs,
 }
 
 #[derive(Serialize)]

@@ -44,6 +44,11 @@ impl Out {
         Out { to: BufWriter::with_capacity(64 << 10, Box::new(stdout)), paint, width, indent: 0 }
     }
 
+    /// An output that nobody sees.
+    pub(crate) fn nowhere() -> Out {
+        Out { to: BufWriter::new(Box::new(io::sink())), paint: Paint::none(), width: None, indent: 0 }
+    }
+
     /// Moves all lines to the right by so many blanks from here on.
     pub(crate) fn indent(&mut self, blanks: usize) {
         self.width = self.width.map(|width| (width + self.indent).saturating_sub(blanks).max(20));

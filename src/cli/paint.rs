@@ -27,6 +27,11 @@ impl Paint {
         self.on
     }
 
+    /// No colour.
+    pub(crate) fn none() -> Paint {
+        Paint { on: false }
+    }
+
     pub(crate) fn stdout() -> Paint {
         Paint { on: AutoStream::choice(&std::io::stdout()) != ColorChoice::Never }
     }

@@ -187,9 +187,8 @@ fn outcome(args: &Args, answer: &Answer, feed: &Feed, path: &Path) -> Done {
         .hinting(format!("what was read before is in the store and synced; {again}")));
     }
     if let Some((line, reason)) = feed.stopped_at() {
-        return Err(Failure::new(Code::Failure, format!("line {line}: {reason}, {}", args.file.display())).hinting(
-            format!("what came before it is in the store; repair the line and import again, or use --keep-going"),
-        ));
+        return Err(Failure::new(Code::Failure, format!("line {line}: {reason}, {}", args.file.display()))
+            .hinting("what came before it is in the store; repair the line and import again, or use --keep-going"));
     }
     match feed.rejects_file() {
         Some(file) if answer.rejected > 0 => Err(Failure::new(
