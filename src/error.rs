@@ -167,6 +167,17 @@ impl Error {
         self.0.corruption.as_ref()
     }
 
+    /// The end of the log is damaged in a way that no power cut explains.
+    pub(crate) fn damaged_tail(corruption: Corruption) -> Error {
+        let mut error =
+            Error::new(ErrorKind::DamagedTail, format!("the end of the log is damaged, not torn: {corruption}"))
+                .hinting(
+                    "reading still works; `annals repair --accept-loss` cuts it and keeps the bytes under quarantine/",
+                );
+        error.0.corruption = Some(corruption);
+        error
+    }
+
     /// The same error for another waiter of the same group; the source stays with the first.
     pub(crate) fn duplicate(&self) -> Error {
         Error(Box::new(Inner {

@@ -7,6 +7,8 @@
 //! of answering is tested against it.
 
 mod pattern;
+pub(crate) mod plan;
+pub(crate) mod run;
 
 use std::fmt;
 use std::ops::Range;
@@ -17,6 +19,7 @@ use crate::position::Position;
 use crate::time::Timestamp;
 
 pub use pattern::TypePattern;
+pub use plan::Plan;
 
 /// One alternative of a query. `None` is no constraint; an empty list matches nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,13 +1,279 @@
-//! x
-use crate::io::Storage;
-use crate::options::Options;
-use std::path::Path;
+//! The one handle that users hold.
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-/// The store.
+
+use parking_lot::Mutex;
+
+use crate::append::{Append, Appended};
+use crate::error::{AppendError, Corruption, Error, Result};
+use crate::event::NewEvent;
+use crate::feed::{StartAt, Subscription};
+use crate::format::header::Mode;
+use crate::io::{LockGuard, Storage};
+use crate::limits;
+use crate::log::commit::{Committer, Ticket};
+use crate::log::follow::{self, Follower};
+use crate::log::open::{self, Wanted};
+use crate::log::prepare::Prepared;
+use crate::log::shared::Log;
+use crate::options::{Durability, Options};
+use crate::query::Query;
+use crate::query::run::{OnDamage, Run};
+use crate::reader::Reader;
+use crate::report::Recovery;
+
+/// An event store: one directory, one process that writes, any number that read.
+///
+/// A handle is cheap to clone and may be shared between threads. [`Store::close`] closes all clones;
+/// dropping the last one closes too, in order.
+///
+/// ```
+/// use annals::{Actor, NewEvent, Query, Store};
+/// use serde_json::json;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// let store = Store::open(path)?;
+/// store.append([NewEvent::json("note.created", "note/n-1", &json!({"content": "A"}))?.actor(Actor::user("alice"))])?;
+/// for event in store.reader().read(&Query::all().subject("note/n-1")) {
+///     println!("{:?}", event?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
-pub struct Store {}
-impl Store {
-    pub(crate) fn open_with(_options: Options, _storage: Arc<dyn Storage>, _path: &Path) -> crate::Result<Store> {
-        Ok(Store {})
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) path: PathBuf,
+    pub(crate) log: Arc<Log>,
+    pub(crate) recovery: Recovery,
+    pub(crate) side: Side,
+}
+
+/// What a handle may do.
+pub(crate) enum Side {
+    Writer { committer: Arc<Committer>, lock: Mutex<Option<Box<dyn LockGuard>>> },
+    Reader(Arc<Follower>),
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.inner.path)
+            .field("tail", &self.inner.log.tail())
+            .finish_non_exhaustive()
     }
+}
+
+impl Store {
+    /// Opens the store in a directory with the default options: `Synced`, segments of 64 MiB. An
+    /// absent or empty directory becomes a store.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Store> {
+        Options::default().open(path)
+    }
+
+    /// Options to open a store with.
+    #[must_use]
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    pub(crate) fn open_with(options: Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Store> {
+        check_options(&options)?;
+        if options.read_only {
+            let (log, follower, recovery) = follow::open(storage, path)?;
+            let side = Side::Reader(Arc::new(follower));
+            return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, side }) });
+        }
+        let (mode, sync_every) = match options.durability {
+            Durability::Synced => (Mode::Synced, None),
+            Durability::Written { sync_every } => (Mode::Written, Some(sync_every)),
+        };
+        let wanted = Wanted {
+            mode,
+            sync_every,
+            segment_bytes: options.segment_bytes,
+            force_file_system: options.force_file_system,
+            background: options.background,
+            clock: options.clock,
+            matcher: Box::new(|log: &Arc<Log>, query, after| first_match(log, query, after)),
+        };
+        let opened = open::open(storage, path, wanted)?;
+        let log = Arc::clone(&opened.committer.core().log);
+        let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
+        Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, side }) })
+    }
+
+    fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
+        match &self.inner.side {
+            _ if self.inner.log.is_closed() => Err(AppendError::Closed),
+            Side::Writer { committer, .. } => Ok(committer),
+            Side::Reader(_) => Err(AppendError::ReadOnly),
+        }
+    }
+
+    fn prepare(&self, committer: &Committer, append: Append) -> Result<Prepared, AppendError> {
+        let core = committer.core();
+        Prepared::new(append, core.log.hasher, limits::batch_bytes_max(core.segment_bytes))
+    }
+
+    /// Appends a batch, whole or not at all, and blocks until it is as safe as the store's
+    /// durability promises.
+    ///
+    /// # Errors
+    /// As [`Store::append_with`].
+    pub fn append(&self, events: impl IntoIterator<Item = NewEvent>) -> Result<Appended, AppendError> {
+        self.append_with(Append::new(events))
+    }
+
+    /// Appends a batch under conditions; blocks as [`Store::append`] does.
+    ///
+    /// # Errors
+    /// `Conflict`, `TooLate`, `KeyReused`, `Invalid`, `TooLarge`, `Reserved`, `ReadOnly`, `Closed`: nothing
+    /// was done. `Full`: there is no room; appends work again when there is. `Poisoned`: a sync
+    /// failed, now or earlier; if `unknown` is set, the append may be found after reopening.
+    pub fn append_with(&self, append: impl Into<Append>) -> Result<Appended, AppendError> {
+        let committer = self.committer()?;
+        committer.append(self.prepare(committer, append.into())?)
+    }
+
+    /// Hands a batch in and returns at once. It is committed whether or not anybody waits for the
+    /// ticket, in the order in which one thread hands its batches in.
+    pub fn submit(&self, append: impl Into<Append>) -> Ticket {
+        let submitted =
+            self.committer().and_then(|committer| Ok(committer.submit(self.prepare(committer, append.into())?)));
+        submitted.unwrap_or_else(Ticket::refused)
+    }
+
+    /// A view of the log up to its tail now. In a process that does not write, what the writer has
+    /// published until now is taken in first.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        if let Side::Reader(follower) = &self.inner.side {
+            // What cannot be taken in is met again, and reported, by whoever waits for it.
+            let _ = follower.refresh(&self.inner.log);
+        }
+        Reader::new(Arc::clone(&self.inner.log))
+    }
+
+    /// A cursor that waits at the tail.
+    #[must_use]
+    pub fn subscribe(&self, query: Query, start: StartAt) -> Subscription {
+        let follower = match &self.inner.side {
+            Side::Reader(follower) => Some(Arc::clone(follower)),
+            Side::Writer { .. } => None,
+        };
+        if let Some(follower) = &follower {
+            let _ = follower.refresh(&self.inner.log);
+        }
+        Subscription::new(Arc::clone(&self.inner.log), follower, query, start)
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.inner.recovery
+    }
+
+    /// Damage found when the store was opened for reading; reading what is good works.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Corruption> {
+        self.inner.log.damage.read().clone()
+    }
+
+    /// The directory, as it was named at opening.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Makes everything acknowledged so far survive power loss. A `Synced` store has nothing to do.
+    /// Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// `Poisoned` if a sync failed, now or earlier; `Closed`; `ReadOnly`.
+    pub fn sync(&self) -> Result<()> {
+        self.committer()?.sync_written()
+    }
+
+    /// Closes this handle and all its clones: appends in flight finish, everything is synced, and
+    /// the next opening is quick. Later calls fail with `Closed`; closing again does nothing.
+    ///
+    /// # Errors
+    /// `Poisoned` if what was acknowledged could not be synced; the store is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        let Side::Writer { committer, lock } = &self.side else {
+            self.log.set_closed();
+            return Ok(());
+        };
+        let mut lock = lock.lock();
+        if lock.is_none() {
+            return Ok(());
+        }
+        let closed = crate::log::close::close(committer);
+        self.log.set_closed();
+        self.log.doorbell.ring();
+        *lock = None;
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Who wants to know calls `close`.
+        let _ = self.close();
+    }
+}
+
+fn check_options(options: &Options) -> Result<()> {
+    let segment = limits::SEGMENT_BYTES_MIN..=limits::SEGMENT_BYTES_MAX;
+    if !segment.contains(&options.segment_bytes) {
+        return Err(Error::invalid(format!(
+            "segments of {} bytes: from {} to {} are possible",
+            options.segment_bytes,
+            segment.start(),
+            segment.end()
+        )));
+    }
+    if !(1..=19).contains(&options.compression) {
+        return Err(Error::invalid(format!("compression level {}: from 1 to 19 are possible", options.compression)));
+    }
+    if let Durability::Written { sync_every } = options.durability
+        && sync_every.is_zero()
+    {
+        return Err(Error::invalid("syncing every 0 s: use Durability::Synced, or a longer time"));
+    }
+    Ok(())
+}
+
+/// The first event after a position that a query matches.
+fn first_match(
+    log: &Arc<Log>,
+    query: &Query,
+    after: crate::position::Position,
+) -> Result<Option<crate::position::Position>> {
+    let mut query = query.clone().after(after);
+    (query.reverse, query.limit) = (false, None);
+    let mut found = None;
+    Run::new(Arc::clone(log), &query, log.tail())?.run(&mut OnDamage::Stop, &mut |event| {
+        found = Some(event.position());
+        std::ops::ControlFlow::Break(())
+    })?;
+    Ok(found)
 }

@@ -1,11 +1,11 @@
 //! A frame in the making. The appending thread lays it out and computes every CRC without a lock;
 //! whoever commits it then fills in only what depends on the place.
 
-use crate::event::{EventRef, NewEvent};
+use crate::event::NewEvent;
 use crate::position::Position;
 use crate::time::Timestamp;
 
-use super::bytes::{Put, align_up};
+use super::bytes::{Put, align_up, u64_at};
 use super::frame::{self, ALIGN, ENTRY_BYTES, Frame, FrameHeader, HEADER_BYTES, Kind, SegmentFacts};
 use super::prelude::Prelude;
 use super::{Parsed, record};
@@ -174,21 +174,9 @@ impl Draft {
         Frame::new(header, facts, &self.bytes)
     }
 
-    /// The events as they would be read at this place, for conditions of the same group. The
-    /// versions are not known yet.
-    pub(crate) fn preview(
-        &self,
-        place: &Place,
-        facts: SegmentFacts,
-        each: &mut dyn FnMut(&EventRef<'_>),
-    ) -> Parsed<()> {
-        let mut copy = Draft { bytes: self.bytes.clone(), ..*self };
-        let header = copy.seal(place, facts.salt, &vec![0; self.count as usize]);
-        let frame = Frame::new(header, facts, &copy.bytes)?;
-        for index in 0..self.count {
-            each(&frame.event(index)?);
-        }
-        Ok(())
+    /// The version of the event at an index, once sealed.
+    pub(crate) fn version(&self, index: usize) -> u64 {
+        u64_at(&self.bytes, HEADER_BYTES + index * ENTRY_BYTES).unwrap_or_default()
     }
 }
 

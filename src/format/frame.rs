@@ -13,7 +13,7 @@
 //! | 12 | 4 | number of events |
 //! | 16 | 8 | position of the first event |
 //! | 24 | 8 | durable position: every event up to it was durable when this frame was made |
-//! | 32 | 8 | recorded_at of its events, ns since 1970 |
+//! | 32 | 8 | recorded_at of its events, of the last where each has its own, ns since 1970 |
 //! | 40 | 8 | group seq: the same for all frames of one write, higher than that of every earlier attempt |
 //! | 48 | 4 | prelude CRC: CRC-32 of the prelude (of the whole body for pad and control); 0 without one |
 //! | 52 | 4 | table CRC: CRC-32 of everything between header and body |

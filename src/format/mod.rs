@@ -25,6 +25,7 @@ pub(crate) mod bytes;
 pub(crate) mod draft;
 pub(crate) mod frame;
 pub(crate) mod header;
+pub(crate) mod idx;
 pub(crate) mod leaf;
 pub(crate) mod live;
 pub(crate) mod page;

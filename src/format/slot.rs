@@ -15,17 +15,19 @@
 //! | 64 | 8 | end position: that of the last durable event; base - 1 if there is none |
 //! | 72 | 8 | header check of the last durable frame; 0 if there is none |
 //! | 80 | 8 | highest group seq used |
-//! | 88 | 8 | check: xxh3-64 of bytes 0 to 87, seed = salt ^ offset of the slot in the file |
-//! | 96 | 4000 | zero |
+//! | 88 | 8 | recorded_at of the last durable event of the log, ns since 1970 |
+//! | 96 | 8 | check: xxh3-64 of bytes 0 to 95, seed = salt ^ offset of the slot in the file |
+//! | 104 | 3992 | zero |
 
-use super::bytes::{Put, array, u64_at};
+use super::bytes::{Put, array, i64_at, u64_at};
 use super::page::{self, Page};
 use super::{PAGE_BYTES, Read};
 use crate::event::LogId;
 use crate::position::Position;
+use crate::time::Timestamp;
 
 pub(crate) const MAGIC: [u8; 8] = *b"ANNLSLOT";
-const CHECK_AT: usize = 88;
+const CHECK_AT: usize = 96;
 /// Where the slots stand in the file.
 pub(crate) const OFFSETS: [u64; 2] = [PAGE_BYTES as u64, 2 * PAGE_BYTES as u64];
 
@@ -72,6 +74,7 @@ pub(crate) struct Slot {
     pub(crate) end_position: Position,
     pub(crate) last_header_check: u64,
     pub(crate) group_seq: u64,
+    pub(crate) recorded_at: Timestamp,
 }
 
 impl Slot {
@@ -92,7 +95,8 @@ impl Slot {
             .u64(56, self.end_offset)
             .u64(64, self.end_position.get())
             .u64(72, self.last_header_check)
-            .u64(80, self.group_seq);
+            .u64(80, self.group_seq)
+            .i64(88, self.recorded_at.as_nanos());
         page::seal(&mut page, CHECK_AT, salt ^ self.offset());
         page
     }
@@ -109,6 +113,7 @@ impl Slot {
                 end_position: Position::new(u64_at(fields, 64)?),
                 last_header_check: u64_at(fields, 72)?,
                 group_seq: u64_at(fields, 80)?,
+                recorded_at: Timestamp::from_nanos(i64_at(fields, 88)?),
             }))
         })
     }

@@ -174,20 +174,31 @@ impl Region {
             return;
         };
         let _no_publish_meanwhile = heap.writing.lock();
-        let Some(start) = usize::try_from(offset).ok().filter(|&start| start < heap.len()) else {
-            return;
-        };
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(heap.len());
+        let start = within(offset);
         let bytes = &bytes[..bytes.len().min(heap.len() - start)];
-        let published = usize::try_from(self.published()).unwrap_or(usize::MAX);
-        let fixed = published.saturating_sub(start).min(bytes.len());
+        let fixed = within(self.published()).saturating_sub(start).min(bytes.len());
         let (same, new) = bytes.split_at(fixed);
         // SAFETY: `start + fixed <= heap.len()`, and these bytes are published, so nobody writes
         // them: shared reads are fine.
         let standing = unsafe { std::slice::from_raw_parts(heap.base().add(start), fixed) };
-        assert!(standing == same, "a published byte would change under its readers, between {offset} and {published}");
+        assert!(standing == same, "published bytes would change under their readers, from {offset} on");
         // SAFETY: `start + fixed + new.len() <= heap.len()`. The bytes lie beyond what is
         // published and stay so while the lock is held, so nobody else reads or writes them.
-        unsafe { std::ptr::copy_nonoverlapping(new.as_ptr(), heap.base().add(start + fixed), new.len()) };
+        unsafe { heap.base().add(start + fixed).copy_from_nonoverlapping(new.as_ptr(), new.len()) };
+    }
+
+    /// Zeros a range of a region on the heap, as far as it is not published.
+    pub fn clear(&self, range: Range<u64>) {
+        let Memory::Heap(heap) = &self.memory else {
+            return;
+        };
+        let _no_publish_meanwhile = heap.writing.lock();
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(heap.len());
+        let start = within(range.start.max(self.published()));
+        let len = within(range.end).saturating_sub(start);
+        // SAFETY: as in `write`: within the allocation, beyond what is published.
+        unsafe { heap.base().add(start).write_bytes(0, len) };
     }
 }
 

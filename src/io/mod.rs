@@ -38,6 +38,8 @@ use std::sync::Arc;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::DiskStorage;
 pub use host::{boot_id, process_line, random_bytes};
+#[cfg(any(test, feature = "sim"))]
+pub use sim::SimStorage;
 
 /// How many 64-bit words a page of [`Words`] holds.
 pub const WORDS: usize = 512;

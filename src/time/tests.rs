@@ -59,6 +59,22 @@ fn the_usual_shapes_never_reach_jiff() {
 }
 
 #[test]
+fn the_calendar_is_right_on_every_day_of_the_range() {
+    for year in 1678..2262 {
+        for month in 1..=12 {
+            for day in 0..=32 {
+                let text = format!("{year}-{month:02}-{day:02}T23:59:59Z");
+                let time = parse_usual(&text);
+                assert_eq!(time, oracle(&text), "{text}");
+                if let Some(time) = time {
+                    assert_eq!(time.to_string(), text);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_rarer_shapes_are_read_too() {
     for (text, same) in [
         ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),

@@ -1,0 +1,223 @@
+//! Subscriptions: a cursor on the log that waits at its tail. Nothing is copied for a subscriber,
+//! no lock is taken between it and the writer, and catching up and following live are one thing.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventRef};
+use crate::log::doorbell::Bell;
+use crate::log::follow::Follower;
+use crate::log::shared::Log;
+use crate::position::Position;
+use crate::query::Query;
+use crate::query::run::{OnDamage, Run};
+
+/// Events of one batch at most.
+const BATCH_EVENTS: usize = 512;
+/// Bytes of one batch, more or less: a batch ends with the event that reaches it.
+const BATCH_BYTES: usize = 1 << 20;
+/// A subscriber in another process than the writer looks again after this long, and then less
+/// often, up to [`POLL_MAX`].
+const POLL_MIN: Duration = Duration::from_micros(200);
+const POLL_MAX: Duration = Duration::from_millis(5);
+
+/// Where a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartAt {
+    /// At the first event of the log.
+    Start,
+    /// Behind this position.
+    After(Position),
+    /// At what is appended from now on.
+    Now,
+}
+
+/// Events as they come: first those that are there, then those that are appended.
+///
+/// ```
+/// # use annals::{NewEvent, Query, StartAt, Store};
+/// # use std::time::Duration;
+/// # let directory = tempfile::tempdir()?;
+/// # let store = Store::open(directory.path())?;
+/// store.append([NewEvent::bytes("note.created", "note/n-1", "text/plain", "A")])?;
+/// let mut notes = store.subscribe(Query::all().kind("note"), StartAt::Start);
+/// while let Some(batch) = notes.next_timeout(Duration::from_millis(10))? {
+///     batch.iter().for_each(|event| println!("{} {}", event.position(), event.event_type()));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Subscription {
+    log: Arc<Log>,
+    follower: Option<Arc<Follower>>,
+    query: Query,
+    /// Everything up to here was looked at.
+    position: Position,
+    run: Option<Run>,
+    bell: Option<Bell>,
+    events: VecDeque<Event>,
+    /// The newest event that was given out, and its epoch: what the log must still hold.
+    last: Option<(Position, u64)>,
+}
+
+/// Some events of a subscription, in order.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    events: &'a VecDeque<Event>,
+    through: Position,
+}
+
+impl<'a> Batch<'a> {
+    /// The events.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'a>> + use<'a> {
+        self.events.iter().map(Event::as_ref)
+    }
+
+    /// The position read up to: every event up to it was looked at, so a consumer that has dealt
+    /// with this batch may begin behind it.
+    #[must_use]
+    pub fn through(&self) -> Position {
+        self.through
+    }
+
+    /// How many events there are; a batch may be empty and only move [`Batch::through`].
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing up to [`Batch::through`] matched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+impl Subscription {
+    pub(crate) fn new(log: Arc<Log>, follower: Option<Arc<Follower>>, query: Query, start: StartAt) -> Subscription {
+        let position = match start {
+            StartAt::Start => Position::ORIGIN,
+            StartAt::After(position) => position,
+            StartAt::Now => log.tail(),
+        };
+        // A subscription runs forward; direction is a matter of reading.
+        let query = if query.reverse { query.rev() } else { query };
+        Subscription { log, follower, query, position, run: None, bell: None, events: VecDeque::new(), last: None }
+    }
+
+    /// Everything up to this position was given out or did not match.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many events lie between this subscription and the tail.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.log.tail().get().saturating_sub(self.position.get())
+    }
+
+    /// Whether everything that is published was given out.
+    #[must_use]
+    pub fn caught_up(&self) -> bool {
+        self.position >= self.log.tail()
+    }
+
+    /// The next events; `None` if none came within `timeout`. Blocks until then.
+    ///
+    /// # Errors
+    /// `Corruption`, `Io`, `Closed`; `Diverged` if the log no longer holds what was given out.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Batch<'_>>> {
+        let deadline = Instant::now() + timeout;
+        self.events.clear();
+        if !self.wait(deadline)? {
+            return Ok(None);
+        }
+        self.check_place()?;
+        self.fill()?;
+        if let Some(last) = self.events.back() {
+            self.last = Some((last.position(), last.epoch()));
+        }
+        Ok(Some(Batch { events: &self.events, through: self.position }))
+    }
+
+    /// Reads on up to a batch. The events are copied out of the mapping, so that the batch does not
+    /// hold the log.
+    fn fill(&mut self) -> Result<()> {
+        let run = match self.run.take() {
+            Some(run) => run,
+            None => Run::new(Arc::clone(&self.log), &self.query.clone().after(self.position), self.log.tail())?,
+        };
+        let mut run = run;
+        let (events, mut bytes) = (&mut self.events, 0);
+        let broke = run.run(&mut OnDamage::Stop, &mut |event| {
+            bytes += event.data().len() + event.text.len();
+            events.push_back(event.to_owned());
+            if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        self.position = run.through().max(self.position);
+        if broke {
+            self.run = Some(run);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something behind this position.
+    fn wait(&mut self, deadline: Instant) -> Result<bool> {
+        if self.run.is_some() || !self.caught_up() {
+            return Ok(true);
+        }
+        match &self.follower {
+            None => {
+                self.log.check_open()?;
+                let bell = self.bell.get_or_insert_with(|| self.log.doorbell.bell());
+                let (log, position) = (&self.log, self.position);
+                let ready = log.doorbell.wait(bell, deadline, || log.tail() > position || log.is_closed());
+                self.log.check_open()?;
+                Ok(ready)
+            }
+            Some(follower) => {
+                let mut pause = POLL_MIN;
+                loop {
+                    self.log.check_open()?;
+                    follower.refresh(&self.log)?;
+                    if !self.caught_up() {
+                        return Ok(true);
+                    }
+                    let now = Instant::now();
+                    if now >= deadline {
+                        return Ok(false);
+                    }
+                    std::thread::sleep(pause.min(deadline - now));
+                    pause = (pause * 2).min(POLL_MAX);
+                }
+            }
+        }
+    }
+
+    /// Whether the log still holds the event that was given out last.
+    fn check_place(&self) -> Result<()> {
+        let diverged = |found: &str| {
+            Error::new(ErrorKind::Diverged, format!("the log has another history: position {} {found}", self.position))
+                .hinting("begin again from a position that is known to be durable")
+        };
+        if self.position > self.log.tail() {
+            return Err(diverged("is beyond its end"));
+        }
+        match self.last.filter(|_| self.follower.is_some()) {
+            None => Ok(()),
+            Some((position, epoch)) => match self.log.with_event(position, |event| event.epoch())? {
+                Some(found) if found == epoch => Ok(()),
+                _ => Err(diverged("holds another event now")),
+            },
+        }
+    }
+}

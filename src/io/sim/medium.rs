@@ -1,0 +1,149 @@
+//! The whole simulated disk as a value: operations go in, states after power loss come out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::contents::Contents;
+use super::crash::{Crash, Luck, Rng};
+use super::names::{Names, Order, Target};
+use super::{FileId, Op};
+
+/// Cheap to clone: files are shared until they change.
+#[derive(Clone, Debug)]
+pub(super) struct Medium {
+    names: Names,
+    /// Also files that have no name any more, for who has them open.
+    files: BTreeMap<FileId, Arc<Contents>>,
+    /// The operations so far.
+    steps: u64,
+}
+
+impl Medium {
+    pub(super) fn new(names: Names) -> Medium {
+        Medium { names, files: BTreeMap::new(), steps: 0 }
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(super) fn file(&self, file: FileId) -> Option<&Contents> {
+        self.files.get(&file).map(Arc::as_ref)
+    }
+
+    /// The number for the next new file.
+    pub(super) fn next_file(&self) -> FileId {
+        FileId(self.files.last_key_value().map_or(1, |(file, _)| file.0 + 1))
+    }
+
+    /// The bytes that are allocated to files with a name.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.names.files().into_iter().filter_map(|file| self.file(file)).map(Contents::reserved).sum()
+    }
+
+    /// Does an operation that has been checked to be possible.
+    pub(super) fn apply(&mut self, op: &Op) {
+        self.steps += 1;
+        let step = self.steps;
+        match op {
+            Op::CreateDir { path } => self.names.change(None, Some((path, Target::Dir))),
+            Op::Create { path, file } => {
+                self.files.insert(*file, Arc::default());
+                self.names.change(None, Some((path, Target::File(*file))));
+            }
+            Op::Link { file, path } => self.names.change(None, Some((path, Target::File(*file)))),
+            Op::Rename { file, from, to } => self.names.change(Some(from), Some((to, Target::File(*file)))),
+            Op::Unlink { path } => self.names.change(Some(path), None),
+            Op::SyncDir { dir } => self.names.sync(dir.as_deref()),
+            Op::Write { file, offset, bytes } => self.edit(*file).write(step, *offset, bytes),
+            Op::StoreWord { file, index, value } => self.edit(*file).store_word(step, *index, *value),
+            Op::SetLen { file, len } => self.edit(*file).set_len(step, *len),
+            Op::Allocate { file, offset, len } => self.edit(*file).allocate(step, offset + len),
+            Op::SyncData { file } => self.edit(*file).sync(),
+            Op::SyncFailed { file } => self.edit(*file).lose_pending(),
+        }
+    }
+
+    fn edit(&mut self, file: FileId) -> &mut Contents {
+        Arc::make_mut(self.files.entry(file).or_default())
+    }
+
+    /// The file with the newest write that is not durable, and that write's length in bytes.
+    fn newest_write(&self) -> Option<(FileId, u64)> {
+        let writes = self.files.iter().filter_map(|(file, contents)| Some((contents.newest_write()?, *file)));
+        writes.max().map(|((_, bytes), file)| (file, bytes))
+    }
+
+    pub(super) fn newest_write_bytes(&self) -> u64 {
+        self.newest_write().map_or(0, |(_, bytes)| bytes)
+    }
+
+    pub(super) fn dirty_sectors(&self) -> usize {
+        self.names.files().into_iter().filter_map(|file| self.file(file)).map(Contents::dirty_sectors).sum()
+    }
+
+    /// What is found after power loss.
+    pub(super) fn crash(&self, crash: Crash) -> Medium {
+        let mut rng = match crash {
+            Crash::Random(seed) => Rng::new(seed),
+            _ => Rng::new(0),
+        };
+        let names = match crash {
+            Crash::None => self.names.crash(Order::Journal, &mut Luck::none()),
+            Crash::Random(_) => {
+                let order = [Order::Journal, Order::Directory, Order::Name][rng.below(3) as usize];
+                self.names.crash(order, &mut rng.luck())
+            }
+            Crash::All | Crash::PrefixBytes(_) | Crash::Sectors(_) => {
+                self.names.crash(Order::Journal, &mut Luck::all())
+            }
+        };
+        let newest = self.newest_write().map(|(file, _)| file);
+        let mut sectors = 0;
+        let mut files = BTreeMap::new();
+        for file in names.files() {
+            let Some(contents) = self.files.get(&file) else {
+                continue;
+            };
+            if contents.is_durable() {
+                files.insert(file, contents.clone());
+                continue;
+            }
+            let found = match crash {
+                Crash::None => contents.crash_to_durable(),
+                Crash::PrefixBytes(bytes) if newest == Some(file) => contents.crash_within_newest_write(bytes),
+                Crash::All | Crash::PrefixBytes(_) => contents.crash_after_write_back(),
+                Crash::Random(_) => {
+                    let mut luck = rng.luck();
+                    let lengths = luck.surviving(contents.pending_changes());
+                    contents.crash(lengths, &mut |changes| luck.surviving(changes))
+                }
+                Crash::Sectors(mask) => contents.crash(usize::MAX, &mut |changes| {
+                    let survives = mask >> (sectors % 64) & 1 == 1;
+                    sectors += 1;
+                    if survives { changes } else { 0 }
+                }),
+            };
+            files.insert(file, Arc::new(found));
+        }
+        Medium { names, files, steps: 0 }
+    }
+
+    /// A hash of all names and contents as readers see them.
+    pub(super) fn digest(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for (name, target) in self.names.iter() {
+            hash.update(name.as_os_str().as_encoded_bytes());
+            hash.update(&[0]);
+            if let Target::File(file) = target
+                && let Some(contents) = self.file(file)
+            {
+                hash.update(&contents.live().len().to_le_bytes());
+                hash.update(&contents.live().to_vec());
+            }
+        }
+        hash.digest()
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading and writing ANCHOR: two slots in turn, so that one of them is always whole.
+
+use std::io::IoSlice;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Read;
+use crate::format::anchor::{Anchor, FILE_BYTES, OFFSETS};
+use crate::io::{Mode, Storage};
+use crate::log::files::{ANCHOR, ANCHOR_TMP};
+
+/// What the file said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AnchorRead {
+    Missing,
+    /// Neither slot is valid; why not.
+    Bad(String),
+    /// The newer of the valid slots, and whether the other one is damaged.
+    Valid {
+        anchor: Box<Anchor>,
+        other_bad: bool,
+    },
+}
+
+pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
+    let failed = |error| Error::io("read ANCHOR", error);
+    let file = match storage.open(ANCHOR.as_ref(), Mode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(AnchorRead::Missing),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = vec![0; FILE_BYTES];
+    let got = file.read_at(&mut bytes, 0).map_err(failed)?;
+    bytes.truncate(got);
+    let slots = OFFSETS.map(|offset| Anchor::read(bytes.get(offset as usize..).unwrap_or_default(), offset));
+    if let Some(version) = slots.iter().find_map(|slot| match slot {
+        Read::Newer { version } => Some(*version),
+        _ => None,
+    }) {
+        return Err(newer_format(version));
+    }
+    // A slot of zeros is one that was never written: only the first ANCHOR of a store has it.
+    let other_bad = slots.iter().any(|slot| matches!(slot, Read::Bad(_))) || got != FILE_BYTES;
+    let newest = slots.iter().filter_map(|slot| slot.clone().valid()).max_by_key(|anchor| anchor.seq);
+    Ok(match newest {
+        Some(anchor) => AnchorRead::Valid { anchor: Box::new(anchor), other_bad },
+        None => AnchorRead::Bad(
+            slots
+                .iter()
+                .find_map(|slot| match slot {
+                    Read::Bad(bad) => Some(format!("expected {}, found {}", bad.expected, bad.found)),
+                    _ => None,
+                })
+                .unwrap_or_else(|| "both slots are zeros".to_owned()),
+        ),
+    })
+}
+
+pub(crate) fn newer_format(version: u16) -> Error {
+    Error::new(
+        ErrorKind::NewerFormat,
+        format!("the store is of format version {version}; this program knows version 1"),
+    )
+    .hinting("use a newer version of annals; nothing was touched")
+}
+
+/// Puts a whole new file in place, durable when this returns: at creation and by repair.
+pub(crate) fn create(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
+    let failed = |error| Error::io("create ANCHOR", error);
+    let file = storage.open(ANCHOR_TMP.as_ref(), Mode::Create).map_err(failed)?;
+    file.set_len(0).map_err(failed)?;
+    file.set_len(FILE_BYTES as u64).map_err(failed)?;
+    file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    storage.rename(ANCHOR_TMP.as_ref(), ANCHOR.as_ref()).map_err(failed)?;
+    storage.sync_dir("".as_ref()).map_err(failed)?;
+    storage.sync_parent().map_err(failed)
+}
+
+/// Writes the next slot and syncs it.
+pub(crate) fn write(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
+    let failed = |error| Error::io("write ANCHOR", error);
+    let file = storage.open(ANCHOR.as_ref(), Mode::Write).map_err(failed)?;
+    file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
+    file.sync_data().map_err(failed)
+}

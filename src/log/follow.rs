@@ -1,0 +1,311 @@
+//! Opening a log for reading only, beside a writer or without one, also where it is damaged.
+//!
+//! While a writer of this boot is or was there, LIVE says how far it published; its word, once it
+//! fits its check, is as good as the page cache that holds the bytes. Otherwise the files alone
+//! count, synced before they are believed. Nothing is changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::anchor_file::{self, AnchorRead};
+use super::files::{self, Directory};
+use super::indexer::{self, Opened};
+use super::live_file::{LiveReader, Seen};
+use super::open::not_a_store;
+use super::recover::look::{Look, look};
+use super::shared::{Log, Segments};
+use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::event::LogId;
+use crate::format::frame::{FIRST_OFFSET, FrameHeader};
+use crate::format::header::SegmentHeader;
+use crate::format::slot::{self, Slot};
+use crate::format::{PAGE_BYTES, Read};
+use crate::io::{Mode as Open, Storage};
+use crate::position::Position;
+use crate::report::Recovery;
+use crate::segment::raw::RawSegment;
+use crate::segment::scan::{Window, for_each_header};
+
+/// How often a changing list of files is read again before the files alone count.
+const LIST_TRIES: usize = 100;
+
+/// What a process that only reads keeps beside the log.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    live: Option<LiveReader>,
+    /// What LIVE said when it was believed last.
+    seen: Mutex<Option<Seen>>,
+}
+
+/// Opens for reading.
+pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, Follower, Recovery)> {
+    match files::what_is(&*storage)? {
+        Directory::Store => {}
+        Directory::Foreign => return Err(not_a_store(root)),
+        Directory::Missing | Directory::Empty => {
+            return Err(Error::not_found(format!("there is no store at {}", root.display()))
+                .hinting("`annals import` and `annals append` make one"));
+        }
+    }
+    let mut recovery = Recovery::default();
+    let anchor = match anchor_file::read(&*storage)? {
+        AnchorRead::Valid { anchor, .. } => Some(*anchor),
+        AnchorRead::Missing => None,
+        AnchorRead::Bad(_) => None,
+    };
+    let mut damage = Vec::new();
+    let id = match &anchor {
+        Some(anchor) => anchor.log,
+        None => {
+            damage.push(Corruption::new(files::ANCHOR, 0, "the identity of the log", "no valid slot"));
+            id_from_segments(&*storage)?
+        }
+    };
+    let live = LiveReader::open(&*storage);
+    let follower = Follower { live, seen: Mutex::new(None) };
+    if let Some(seen) = follower.look(&*storage, id) {
+        let segments = list_live(&storage, id, &seen, &follower)?;
+        if let Some((segments, seen)) = segments {
+            let log = Arc::new(Log::new(storage, root.to_owned(), id, segments, seen.published, seen.durable));
+            *follower.seen.lock() = Some(seen);
+            *log.damage.write() = damage;
+            open_indexes(&log);
+            recovery.tail = seen.published;
+            recovery.notes.push("following the writer's LIVE page".to_owned());
+            return Ok((log, follower, recovery));
+        }
+    }
+    sync_files(&*storage)?;
+    let look = look(&*storage, id, anchor.as_ref())?;
+    damage.extend(look.damage.iter().map(|damage| damage.corruption.clone()));
+    recovery.clean = look.is_clean();
+    if let Some(plan) = &look.cut {
+        recovery.notes.push(format!(
+            "torn tail at {}:{} ({}); the next writer will cut it",
+            plan.path.display(),
+            plan.offset,
+            plan.reason
+        ));
+    }
+    let segments = segments_of(&storage, &look)?;
+    let tail = segments.newest().map_or(Position::ORIGIN, |segment| Position::new(segment.next().get() - 1));
+    recovery.tail = tail;
+    let log = Arc::new(Log::new(storage, root.to_owned(), id, segments, tail, tail));
+    *log.damage.write() = damage;
+    open_indexes(&log);
+    Ok((log, follower, recovery))
+}
+
+fn id_from_segments(storage: &dyn Storage) -> Result<LogId> {
+    for base in files::list(storage)?.raw {
+        if let Some(header) = read_header(storage, base)?.0 {
+            return Ok(header.log);
+        }
+    }
+    Err(Corruption::new(
+        files::ANCHOR,
+        0,
+        "the identity of the log",
+        "no valid slot, and no segment with a valid header",
+    )
+    .into())
+}
+
+fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentHeader>, Option<Slot>, u64)> {
+    let path = files::raw(base);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+    let file = storage.open(&path, Open::Read).map_err(failed)?;
+    let mut pages = vec![0; 3 * PAGE_BYTES];
+    let got = file.read_at(&mut pages, 0).map_err(failed)?;
+    pages.truncate(got);
+    let len = file.len().map_err(failed)?;
+    let header = match SegmentHeader::read(&pages) {
+        Read::Newer { version } => return Err(anchor_file::newer_format(version)),
+        other => other.valid(),
+    };
+    let slot = header.and_then(|header| {
+        let slots = slot::OFFSETS.map(|at| Slot::read(pages.get(at as usize..).unwrap_or_default(), header.salt, at));
+        slots.into_iter().filter_map(Read::valid).max_by_key(|slot| slot.seq)
+    });
+    Ok((header, slot, len))
+}
+
+/// A crash may have left in memory what the disk does not hold: what is shown must survive.
+fn sync_files(storage: &dyn Storage) -> Result<()> {
+    for base in files::list(storage)?.raw {
+        let path = files::raw(base);
+        let failed = |error| Error::io(format_args!("sync {}", path.display()), error);
+        storage.open(&path, Open::Read).map_err(failed)?.sync_data().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Segments by what a look found. Where the log is damaged, the last one reaches to the last valid
+/// frame, so that what lies behind the damage can still be read.
+fn segments_of(storage: &Arc<dyn Storage>, look: &Look) -> Result<Segments> {
+    let last = look.cut.as_ref().map_or(look.files.len(), |plan| (plan.file + 1).min(look.files.len()));
+    let mut segments = Vec::new();
+    for (index, file) in look.files[..last].iter().enumerate() {
+        let (mut end, mut next) = (file.end, file.next);
+        let next_base = look.files.get(index + 1).map(|file| file.base);
+        if !look.damage.is_empty() {
+            let mut window = Window::new(&*file.file).map_err(|error| Error::io("read a segment", error))?;
+            let limit = next_base.map_or(u64::MAX, Position::get);
+            for_each_header(&mut window, file.facts(), FIRST_OFFSET, |offset, header: &FrameHeader| {
+                if header.next() > next && header.next().get() <= limit && offset + header.frame_bytes() <= file.len {
+                    (end, next) = (offset + header.frame_bytes(), header.next());
+                }
+            })
+            .map_err(|error| Error::io("read a segment", error))?;
+        }
+        segments.push(Arc::new(RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next)));
+    }
+    Ok(Segments(segments))
+}
+
+/// Segments up to what LIVE says is published; `None` if the files do not go with it.
+fn list_live(
+    storage: &Arc<dyn Storage>,
+    id: LogId,
+    seen: &Seen,
+    follower: &Follower,
+) -> Result<Option<(Segments, Seen)>> {
+    let mut seen = *seen;
+    for _ in 0..LIST_TRIES {
+        if seen.generation % 2 == 1 {
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        } else {
+            let segments = list_up_to(storage, id, seen.published)?;
+            match follower.look(&**storage, id) {
+                None => return Ok(None),
+                Some(now) if now.generation == seen.generation && now.session == seen.session => {
+                    return Ok(segments.map(|segments| (segments, seen)));
+                }
+                Some(now) => seen = now,
+            }
+            continue;
+        }
+        match follower.look(&**storage, id) {
+            None => return Ok(None),
+            Some(now) => seen = now,
+        }
+    }
+    Ok(None)
+}
+
+fn list_up_to(storage: &Arc<dyn Storage>, id: LogId, published: Position) -> Result<Option<Segments>> {
+    let bases: Vec<Position> =
+        files::list(&**storage)?.raw.into_iter().filter(|base| base.get() <= published.get() + 1).collect();
+    let mut segments: Vec<Arc<RawSegment>> = Vec::new();
+    for (index, base) in bases.iter().enumerate() {
+        let (header, slot, _) = read_header(&**storage, *base)?;
+        let Some(header) = header.filter(|header| header.log == id && header.base == *base) else { return Ok(None) };
+        let last = bases.get(index + 1).map_or(published, |next| Position::new(next.get() - 1));
+        let segment = match slot.filter(|slot| slot.end_position <= last && slot.end_offset >= FIRST_OFFSET) {
+            Some(slot) => RawSegment::new(
+                Arc::clone(storage),
+                files::raw(*base),
+                header,
+                slot.end_offset,
+                slot.end_position.next(),
+            ),
+            None => RawSegment::new(Arc::clone(storage), files::raw(*base), header, FIRST_OFFSET, *base),
+        };
+        segment.follow_to(last)?;
+        segments.push(Arc::new(segment));
+    }
+    let whole = bases.first().is_none_or(|base| base.get() == 1)
+        && segments.windows(2).all(|pair| pair[0].next() == pair[1].base());
+    Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments)))
+}
+
+/// Gives the segments the indexes that lie beside them. What has none is read without.
+fn open_indexes(log: &Log) {
+    for segment in &log.segments().0 {
+        open_index(log, segment);
+    }
+}
+
+fn open_index(log: &Log, segment: &RawSegment) {
+    match indexer::open_index(log, segment) {
+        Opened::Good(idx) => segment.index.write().idx = Some(Arc::new(idx)),
+        Opened::Missing => {}
+        Opened::Unfit(why) => log.distrusted.lock().push((segment.idx_path(), why)),
+    }
+}
+
+impl Follower {
+    fn look(&self, storage: &dyn Storage, id: LogId) -> Option<Seen> {
+        self.live.as_ref()?.look(storage, id)
+    }
+
+    /// Brings the log up to what the writer has published since. Cheap if nothing changed.
+    pub(crate) fn refresh(&self, log: &Log) -> Result<()> {
+        let mut known = self.seen.lock();
+        if known.is_some_and(|seen| {
+            self.live.as_ref().is_some_and(|live| live.glance() == seen.published.get() && !live.has_changed(&seen))
+        }) {
+            return Ok(());
+        }
+        // A reader that began on the files alone joins a writer that came later.
+        let Some(seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
+        let same_files = known.is_some_and(|old| old.generation == seen.generation && old.session == seen.session);
+        if same_files {
+            if let Some(newest) = log.segments().newest() {
+                newest.follow_to(seen.published)?;
+            }
+        } else {
+            self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session))?;
+        }
+        if seen.published < log.tail() {
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!("the log now ends at {}, and {} had been read", seen.published, log.tail()),
+            )
+            .hinting("open the store again; events were lost with the power, or the directory was replaced"));
+        }
+        if let Some(newest) = log.segments().newest()
+            && newest.has_index()
+        {
+            newest.index_published(log.hasher)?;
+        }
+        log.set_durable(seen.durable);
+        log.set_tail(seen.published);
+        *known = Some(seen);
+        log.doorbell.ring();
+        Ok(())
+    }
+
+    /// Takes over a changed list of files. Segments of the same session are kept: their mappings
+    /// and indexes stay good.
+    fn list_again(&self, log: &Log, seen: &Seen, same_session: bool) -> Result<()> {
+        let Some((fresh, _)) = list_live(&log.storage, log.id, seen, self)? else {
+            return Err(Error::new(ErrorKind::Io, "the files of the store changed while they were listed; try again"));
+        };
+        let old = log.segments();
+        let mut list = Vec::new();
+        for segment in fresh.0 {
+            let known = old.0.iter().find(|known| same_session && known.header == segment.header);
+            match known {
+                Some(known) => {
+                    known.follow_to(Position::new(segment.next().get() - 1))?;
+                    list.push(Arc::clone(known));
+                }
+                None => list.push(segment),
+            }
+        }
+        for segment in &list {
+            if segment.index.read().idx.is_none() {
+                open_index(log, segment);
+                let mut index = segment.index.write();
+                if index.idx.as_ref().is_some_and(|idx| idx.rows() == segment.rows()) {
+                    index.mem = None;
+                }
+            }
+        }
+        log.set_segments(Segments(list));
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Looking back in the log for one subject, key or id: newest segment first, real bytes compared.
+
+use super::shared::{Log, Segments};
+use crate::error::Result;
+use crate::event::{EventRef, parse_derived_id};
+use crate::format::term::Dimension;
+use crate::format::{Bad, Parsed};
+use crate::position::Position;
+use crate::segment::raw::RawSegment;
+
+/// A batch that was appended under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyHit {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) recorded_at: crate::time::Timestamp,
+    pub(crate) content_hash: [u8; 32],
+}
+
+impl Log {
+    /// Position and version of the subject's last event at or before `horizon`.
+    pub(crate) fn last_of_subject(
+        &self,
+        subject: &str,
+        hash: u64,
+        horizon: Position,
+    ) -> Result<Option<(Position, u64)>> {
+        let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
+        self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
+    }
+
+    /// The same over everything but the rows that the active segment's index holds in memory, which
+    /// the committer has asked already.
+    pub(crate) fn last_of_subject_before(
+        &self,
+        active: &RawSegment,
+        subject: &str,
+        hash: u64,
+    ) -> Result<Option<(Position, u64)>> {
+        let idx = active.index.read().idx.clone();
+        let horizon = match idx.map_or(0, |idx| idx.rows()) {
+            0 => Position::new(active.base().get() - 1),
+            rows => Position::new(active.base().get() + u64::from(rows) - 1),
+        };
+        self.last_of_subject(subject, hash, horizon)
+    }
+
+    /// The position of a subject's event of one version, at or before `horizon`.
+    pub(crate) fn position_of_version(
+        &self,
+        subject: &str,
+        hash: u64,
+        version: u64,
+        horizon: Position,
+    ) -> Result<Option<Position>> {
+        let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
+        Ok(self.newest_match(Dimension::Subject, subject, hash, horizon, is_it)?.map(|(position, ())| position))
+    }
+
+    /// Calls `test` on candidate rows, newest first, and returns the first that it accepts.
+    fn newest_match<T>(
+        &self,
+        dimension: Dimension,
+        value: &str,
+        hash: u64,
+        horizon: Position,
+        test: impl Fn(&EventRef<'_>) -> Option<T>,
+    ) -> Result<Option<(Position, T)>> {
+        let segments = self.segments();
+        for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
+            let mut found = None;
+            self.each_row(segment, dimension, value, hash, &mut |row| {
+                let position = Position::new(segment.base().get() + u64::from(row));
+                if position > horizon {
+                    return Ok(true);
+                }
+                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
+                found = test(&event).map(|value| (position, value));
+                Ok(found.is_none())
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `each` with the rows of a segment that may carry the term, newest first, until it says
+    /// `false`. Every row that carries it is among them.
+    pub(crate) fn each_row(
+        &self,
+        segment: &RawSegment,
+        dimension: Dimension,
+        value: &str,
+        hash: u64,
+        each: &mut dyn FnMut(u32) -> Result<bool>,
+    ) -> Result<()> {
+        // Rows are copied out in small lots, so that the lock is never held while events are read.
+        const LOT: usize = 64;
+        self.ensure_indexed(segment)?;
+        let mut below = u32::MAX;
+        let (idx, has_mem) = {
+            let index = segment.index.read();
+            (index.idx.clone(), index.mem.is_some())
+        };
+        while has_mem {
+            let mut lot = [0u32; LOT];
+            let mut count = 0;
+            if let Some(mem) = segment.index.read().mem.as_ref() {
+                let mut take = |rows: &mut dyn Iterator<Item = u32>| {
+                    for row in rows.filter(|row| *row < below).take(LOT) {
+                        lot[count] = row;
+                        count += 1;
+                    }
+                };
+                match dimension {
+                    Dimension::Subject => take(&mut mem.subject_rows(hash, value)),
+                    Dimension::Key => take(&mut mem.key_rows(hash)),
+                    _ => take(&mut mem.id_rows(hash)),
+                }
+            }
+            for row in &lot[..count] {
+                if !each(*row)? {
+                    return Ok(());
+                }
+                below = *row;
+            }
+            if count < LOT {
+                break;
+            }
+        }
+        match idx {
+            Some(idx) => match idx.find(dimension, hash) {
+                Ok(None) => Ok(()),
+                Ok(Some(entry)) => {
+                    // One row is the usual case; the others are read only if it is not enough.
+                    if !each(entry.last_row)? {
+                        return Ok(());
+                    }
+                    match idx
+                        .postings(&entry, 0..entry.last_row)
+                        .and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>())
+                    {
+                        Ok(rows) => {
+                            for row in rows {
+                                if !each(row)? {
+                                    return Ok(());
+                                }
+                            }
+                            Ok(())
+                        }
+                        Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
+                    }
+                }
+                Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
+            },
+            None if has_mem => Ok(()),
+            None => scan_rows(self, segment, dimension, hash, each),
+        }
+    }
+
+    /// Brings the index of a segment up to what it has published. Only a process that does not write
+    /// can find it behind; a full segment without any index is left to scanning, so that memory
+    /// does not grow with the log.
+    pub(crate) fn ensure_indexed(&self, segment: &RawSegment) -> Result<()> {
+        if segment.indexed_rows() >= segment.rows() {
+            return Ok(());
+        }
+        let newest = self.segments().newest().is_some_and(|newest| newest.base() == segment.base());
+        if newest || segment.has_index() { segment.index_published(self.hasher) } else { Ok(()) }
+    }
+
+    /// The index of a segment is damaged: it is put aside, and its rows are found by reading them.
+    fn fall_back(
+        &self,
+        segment: &RawSegment,
+        why: &Bad,
+        dimension: Dimension,
+        hash: u64,
+        each: &mut dyn FnMut(u32) -> Result<bool>,
+    ) -> Result<()> {
+        self.distrust(segment, why);
+        scan_rows(self, segment, dimension, hash, each)
+    }
+
+    /// The batch that carries an idempotency key, however old.
+    pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+        let segments = self.segments();
+        for segment in segments.0.iter().rev() {
+            let mut found = None;
+            self.each_row(segment, Dimension::Key, key, hash, &mut |row| {
+                let position = Position::new(segment.base().get() + u64::from(row));
+                let frame = segment.frame_of(segment.mapping()?, segment.place(row)?, position)?;
+                let prelude = frame.prelude().map_err(|bad| segment.corruption(bad, 0, position, position))?;
+                if let Some((stored, content_hash)) = prelude.key.filter(|(stored, _)| *stored == key) {
+                    debug_assert_eq!(stored, key);
+                    found = Some(KeyHit {
+                        first: frame.header.first,
+                        last: Position::new(frame.header.next().get() - 1),
+                        recorded_at: frame.header.recorded_at,
+                        content_hash: *content_hash,
+                    });
+                }
+                Ok(found.is_none())
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `each` with every event of an id at or before `horizon`, oldest first, until it says
+    /// `false`.
+    pub(crate) fn each_of_id(
+        &self,
+        id: &str,
+        horizon: Position,
+        each: &mut dyn FnMut(&EventRef<'_>) -> bool,
+    ) -> Result<()> {
+        if let Some((epoch, position)) = parse_derived_id(self.id, id).filter(|(_, position)| *position <= horizon) {
+            let derived = |event: &EventRef<'_>| event.epoch() == epoch && event.given_id().is_none();
+            if self.with_event(position, |event| derived(event) && !each(event))? == Some(true) {
+                return Ok(());
+            }
+        }
+        let hash = self.hasher.hash(Dimension::Id, id.as_bytes());
+        let segments: std::sync::Arc<Segments> = self.segments();
+        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+            let mut rows = Vec::new();
+            self.each_row(segment, Dimension::Id, id, hash, &mut |row| {
+                rows.push(row);
+                Ok(true)
+            })?;
+            for row in rows.into_iter().rev() {
+                let position = Position::new(segment.base().get() + u64::from(row));
+                if position > horizon {
+                    return Ok(());
+                }
+                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
+                if event.given_id() == Some(id) && !each(&event) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds the rows of a term by reading all of a segment that has no index.
+fn scan_rows(
+    log: &Log,
+    segment: &RawSegment,
+    dimension: Dimension,
+    hash: u64,
+    each: &mut dyn FnMut(u32) -> Result<bool>,
+) -> Result<()> {
+    use crate::format::frame::FIRST_OFFSET;
+    let mapping = segment.mapping()?;
+    let (end, mut offset, mut expected) = (segment.end(), FIRST_OFFSET, segment.base());
+    let mut rows = Vec::new();
+    while let Some(at) = segment.frame_at(mapping, offset, end, expected)? {
+        let header = at.frame.header;
+        for index in 0..header.count {
+            let position = Position::new(header.first.get() + u64::from(index));
+            let damaged = |bad| segment.corruption(bad, at.offset, position, position);
+            let event = at.frame.event(index).map_err(damaged)?;
+            let carries = match dimension {
+                Dimension::Subject => log.hasher.subject(event.subject()) == hash,
+                Dimension::Id => {
+                    event.given_id().is_some_and(|id| log.hasher.hash(Dimension::Id, id.as_bytes()) == hash)
+                }
+                _ if index > 0 => false,
+                _ => at
+                    .frame
+                    .prelude()
+                    .map_err(damaged)?
+                    .key
+                    .is_some_and(|(key, _)| log.hasher.hash(Dimension::Key, key.as_bytes()) == hash),
+            };
+            if carries {
+                rows.push((position.get() - segment.base().get()) as u32);
+            }
+        }
+        offset = at.offset + header.frame_bytes();
+        expected = header.next();
+    }
+    for row in rows.into_iter().rev() {
+        if !each(row)? {
+            break;
+        }
+    }
+    Ok(())
+}

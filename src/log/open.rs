@@ -1,0 +1,341 @@
+//! Opening a log for writing: lock, look, act, begin.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::anchor_file::{self, AnchorRead};
+use super::background::Jobs;
+use super::commit::Committer;
+use super::core::{Core, Counters, Matcher, Poison};
+use super::files::{self, Directory};
+use super::indexer::{self, Opened};
+use super::live_file::{LiveReader, LiveWriter};
+use super::overlay::Overlay;
+use super::recover::act;
+use super::recover::look::{Look, look};
+use super::room::{Room, Spare};
+use super::shared::{Log, Segments};
+use super::timekeeper::{BEHIND_MAX, Timekeeper};
+use super::writer::{Writer, write_slot};
+use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::event::LogId;
+use crate::format::anchor::Anchor;
+use crate::format::bytes::u64_at;
+use crate::format::frame::FIRST_OFFSET;
+use crate::format::header::{Mode, SegmentHeader};
+use crate::format::leaf::Tree;
+use crate::format::slot::State;
+use crate::io::{Clock, FsKind, LockGuard, Mode as Open, Storage, process_line};
+use crate::position::Position;
+use crate::report::Recovery;
+use crate::segment::raw::RawSegment;
+use crate::time::Timestamp;
+
+/// What the layer above asks for.
+pub(crate) struct Wanted {
+    pub(crate) mode: Mode,
+    pub(crate) sync_every: Option<Duration>,
+    pub(crate) segment_bytes: u64,
+    pub(crate) force_file_system: bool,
+    pub(crate) background: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) matcher: Matcher,
+}
+
+/// A log that takes appends.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) recovery: Recovery,
+    pub(crate) lock: Box<dyn LockGuard>,
+}
+
+pub(crate) fn not_a_store(root: &Path) -> Error {
+    Error::new(ErrorKind::NotAStore, format!("{} holds other files and is no store", root.display()))
+        .hinting("name an empty or absent directory to make a store there; nothing was touched")
+}
+
+/// Takes the lock, or says who holds it.
+pub(crate) fn take_lock(storage: &dyn Storage, root: &Path) -> Result<Box<dyn LockGuard>> {
+    let failed = |error| Error::io(format_args!("lock {}", root.join(files::LOCK).display()), error);
+    match storage.lock(files::LOCK.as_ref()).map_err(failed)? {
+        Some(guard) => {
+            guard.write_text(&process_line()).map_err(failed)?;
+            Ok(guard)
+        }
+        None => {
+            let holder = holder(storage);
+            let by = holder.as_deref().unwrap_or("another process or handle");
+            Err(Error::new(ErrorKind::Locked, format!("{} is held by {by}", root.display()))
+                .hinting("close it there first, or open it for reading only"))
+        }
+    }
+}
+
+fn holder(storage: &dyn Storage) -> Option<String> {
+    let file = storage.open(files::LOCK.as_ref(), Open::Read).ok()?;
+    let mut bytes = [0; 512];
+    let got = file.read_at(&mut bytes, 0).ok()?;
+    let text = String::from_utf8_lossy(bytes.get(..got)?).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// Refuses file systems on which locks, mappings and syncs do not mean what they should.
+pub(crate) fn check_file_system(storage: &dyn Storage, root: &Path, force: bool) -> Result<FsKind> {
+    let kind = storage.kind().map_err(|error| Error::io(format_args!("look at {}", root.display()), error))?;
+    if kind == FsKind::Network && !force {
+        return Err(Error::invalid(format!(
+            "{} lies on a network file system, where locks and syncs cannot be relied on",
+            root.display()
+        ))
+        .hinting("put the store on a local disk"));
+    }
+    Ok(kind)
+}
+
+/// Opens or creates the log for writing.
+pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Result<OpenLog> {
+    let begun = Instant::now();
+    if files::what_is(&*storage)? == Directory::Foreign {
+        return Err(not_a_store(root));
+    }
+    let kind = check_file_system(&*storage, root, wanted.force_file_system)?;
+    let create = |error| Error::io(format_args!("create {}", root.display()), error);
+    storage.create_dir_all("".as_ref()).map_err(create)?;
+    let lock = take_lock(&*storage, root)?;
+    storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
+    let mut recovery = Recovery::default();
+    let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
+    let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
+    let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
+    let sync_every = wanted.sync_every;
+    let open = assemble(storage, root, kind, anchor, look, live, wanted, recovery, lock, begun)?;
+    let core = open.committer.core();
+    core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
+    Ok(open)
+}
+
+fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Recovery) -> Result<Anchor> {
+    match anchor_file::read(storage)? {
+        AnchorRead::Valid { anchor, other_bad } => {
+            if other_bad {
+                recovery.notes.push("one of the two slots of ANCHOR was damaged; the other one served".to_owned());
+            }
+            Ok(*anchor)
+        }
+        AnchorRead::Missing if files::what_is(storage)? == Directory::Empty => {
+            let anchor = Anchor {
+                seq: 0,
+                log: LogId(storage.random()),
+                epoch: 1,
+                newest_base: Position::ORIGIN,
+                durable: Position::ORIGIN,
+                created_at: Timestamp::from_nanos(clock.wall_nanos()),
+                tree: Tree::default(),
+            };
+            anchor_file::create(storage, &anchor)?;
+            recovery.created = true;
+            Ok(anchor)
+        }
+        AnchorRead::Missing => Err(identity_error("no such file")),
+        AnchorRead::Bad(why) => Err(identity_error(&why)),
+    }
+}
+
+fn identity_error(found: &str) -> Error {
+    Error::from(Corruption::new(files::ANCHOR, 0, "the identity of the log", found))
+        .hinting("reading still works; `annals repair --accept-loss` makes ANCHOR anew from the segments")
+}
+
+/// Looks, and acts until nothing is left to do: a log that ends where the next frame goes.
+fn recover(
+    storage: &dyn Storage,
+    anchor: &Anchor,
+    wanted: &Wanted,
+    same_boot: bool,
+    recovery: &mut Recovery,
+) -> Result<(Look, LiveWriter)> {
+    let mut seen = look(storage, anchor.log, Some(anchor))?;
+    refuse_damage(&seen)?;
+    for path in &seen.temporary {
+        storage.remove(path).map_err(|error| Error::io(format_args!("remove {}", path.display()), error))?;
+    }
+    for path in &seen.foreign {
+        recovery.notes.push(format!("{} is no file of the store and was left alone", path.display()));
+    }
+    recovery.clean = seen.is_clean() || recovery.created;
+    let live = LiveWriter::begin(storage)?;
+    recovery.rewritten = act::rewrite_unproven(storage, &seen)?;
+    if let Some(plan) = seen.cut.clone() {
+        let epoch = seen
+            .files
+            .get(plan.file)
+            .or(seen.files.last())
+            .map_or(anchor.epoch, |file| file.header.epoch)
+            .max(anchor.epoch);
+        let nothing_left = seen.files.get(plan.file).is_none_or(|file| plan.offset == 0 || plan.next <= file.base);
+        recovery.cut = Some(act::cut(storage, &seen, &plan)?);
+        if nothing_left {
+            act::begin_segment(storage, &header(storage, wanted, anchor.log, plan.next, epoch + 1), true, true)?;
+        }
+        seen = look(storage, anchor.log, Some(anchor))?;
+        refuse_damage(&seen)?;
+    }
+    let power_lost = !recovery.clean && !same_boot;
+    let (last_epoch, begin_next) = match seen.files.last() {
+        None => (anchor.epoch, Some(anchor.epoch)),
+        Some(file) => {
+            let epoch = file.header.epoch;
+            let state = file.slot.filter(|slot| slot.end_offset == file.end).map(|slot| slot.state);
+            let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
+            let next = match state {
+                Some(State::Cut) => Some(epoch + 1),
+                Some(State::Rolled) => Some(epoch),
+                _ if renewed => Some(epoch + 1),
+                _ if file.header.mode != wanted.mode => Some(epoch),
+                _ => None,
+            };
+            (epoch, next)
+        }
+    };
+    if let Some(epoch) = begin_next {
+        let base = seen.tail.next();
+        let replace = seen.files.last().is_some_and(|file| file.base == base);
+        if let Some(file) = seen.files.last().filter(|file| {
+            !replace && !file.slot.is_some_and(|slot| slot.state.is_final() && slot.end_offset == file.end)
+        }) {
+            // Positions that a reader may have seen are used again only under another epoch.
+            let state = if epoch > last_epoch { State::Cut } else { State::Rolled };
+            let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
+            let slot = act::final_slot(file, state, file.end, file.next, last_check, &seen);
+            let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
+            write_slot(&*target, &slot, file.header.salt, true)?;
+        }
+        act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
+        seen = look(storage, anchor.log, Some(anchor))?;
+        refuse_damage(&seen)?;
+    }
+    Ok((seen, live))
+}
+
+fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {
+    SegmentHeader {
+        mode: wanted.mode,
+        log,
+        base,
+        epoch,
+        salt: u64_at(&storage.random(), 0).unwrap_or_default(),
+        created_at: Timestamp::from_nanos(wanted.clock.wall_nanos()),
+        segment_bytes: wanted.segment_bytes,
+    }
+}
+
+/// Damage keeps the log from being written: nothing is changed, a person decides.
+fn refuse_damage(seen: &Look) -> Result<()> {
+    let Some(first) = seen.damage.first() else { return Ok(()) };
+    let tail_only = seen.damage.iter().all(|damage| damage.is_tail);
+    if !tail_only {
+        return Err(first.corruption.clone().into());
+    }
+    Err(Error::damaged_tail(first.corruption.clone()))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where everything comes together")]
+fn assemble(
+    storage: Arc<dyn Storage>,
+    root: &Path,
+    kind: FsKind,
+    anchor: Anchor,
+    look: Look,
+    live: LiveWriter,
+    wanted: Wanted,
+    mut recovery: Recovery,
+    lock: Box<dyn LockGuard>,
+    begun: Instant,
+) -> Result<OpenLog> {
+    let keeper = Timekeeper::new(&*wanted.clock, look.recorded_at);
+    if wanted.clock.wall_nanos() < look.recorded_at.as_nanos().saturating_sub(BEHIND_MAX) {
+        recovery.notes.push(format!(
+            "the clock lies more than a day before the last event ({}); times go on from there",
+            look.recorded_at
+        ));
+    }
+    let Some(newest) = look.files.last() else { return Err(Error::invalid("no segment was begun")) };
+    let segments: Vec<Arc<RawSegment>> = look
+        .files
+        .iter()
+        .map(|file| {
+            Arc::new(RawSegment::new(Arc::clone(&storage), file.path.clone(), file.header, file.end, file.next))
+        })
+        .collect();
+    let Some(active) = segments.last().map(Arc::clone) else { return Err(Error::invalid("no segment was begun")) };
+    let log =
+        Arc::new(Log::new(Arc::clone(&storage), root.to_owned(), anchor.log, Segments(segments), look.tail, look.tail));
+    index_all(&log, &active, &mut recovery)?;
+    let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
+    let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
+    let room = Room::new(file, newest.len, newest.header.segment_bytes, newest.header.mode, kind);
+    let writer = Writer {
+        active,
+        room: Arc::new(room),
+        offset: newest.end,
+        next: newest.next,
+        group_seq,
+        last_check,
+        slot_seq: newest.slot.map_or(0, |slot| slot.seq),
+        slotted: newest.slot.map_or(FIRST_OFFSET, |slot| slot.end_offset),
+        keeper,
+        overlay: Overlay::default(),
+        unsynced: Vec::new(),
+    };
+    let (base, epoch) = (newest.base, newest.header.epoch);
+    let tree = if anchor.tree.size() <= look.tail.get() { anchor.tree.clone() } else { Tree::default() };
+    let core = Core {
+        log: Arc::clone(&log),
+        live,
+        clock: Arc::clone(&wanted.clock),
+        mode: wanted.mode,
+        segment_bytes: wanted.segment_bytes,
+        kind,
+        anchor: Mutex::new(anchor),
+        spare: Spare::default(),
+        poison: Poison::default(),
+        counters: Counters::default(),
+        jobs: Jobs::new(!wanted.background, tree),
+        matcher: wanted.matcher,
+    };
+    core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, look.tail, epoch))?;
+    core.live.open(&*storage, log.id, epoch, look.tail, look.tail)?;
+    recovery.tail = look.tail;
+    recovery.took = begun.elapsed();
+    Ok(OpenLog { committer: Arc::new(Committer::new(Arc::new(core), writer)), recovery, lock })
+}
+
+/// Gives every segment its index: the one beside it where it fits, a new one where it does not, and
+/// memory for what the active segment's lacks.
+fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Result<()> {
+    for segment in &log.segments().0 {
+        let is_active = Arc::ptr_eq(segment, active);
+        let opened = indexer::open_index(log, segment);
+        if let Opened::Unfit(why) = &opened {
+            recovery.notes.push(format!("{}: {why}", segment.idx_path().display()));
+        }
+        match opened {
+            Opened::Good(idx) => segment.index.write().idx = Some(Arc::new(idx)),
+            Opened::Missing | Opened::Unfit(_) if !is_active => {
+                let idx = indexer::write_index(log, segment)?;
+                segment.index.write().idx = Some(Arc::new(idx));
+                recovery.rebuilt.push(segment.idx_path());
+            }
+            Opened::Missing => {}
+            Opened::Unfit(_) => recovery.rebuilt.push(segment.idx_path()),
+        }
+        if is_active {
+            segment.index_published(log.hasher)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! Looking at the files of a log: where each segment ends, what is proven durable, and the first
+//! bad place. Reads only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::decide::{self, Verdict};
+use crate::error::{Corruption, Error, Result};
+use crate::event::LogId;
+use crate::format::anchor::Anchor;
+use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
+use crate::format::header::{Mode, SegmentHeader};
+use crate::format::slot::{self, Slot, State};
+use crate::format::{PAGE_BYTES, Read};
+use crate::io::{File, Mode as Open, Storage};
+use crate::log::anchor_file::newer_format;
+use crate::log::files;
+use crate::position::Position;
+use crate::segment::scan::{self, BadKind, BadPlace, Scan};
+use crate::time::Timestamp;
+
+/// One raw file, as far as it was looked at.
+#[derive(Debug)]
+pub(crate) struct RawFile {
+    pub(crate) base: Position,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) len: u64,
+    pub(crate) header: SegmentHeader,
+    /// The newer of the valid slots.
+    pub(crate) slot: Option<Slot>,
+    /// Where its valid frames end and the position after them, once that is known.
+    pub(crate) end: u64,
+    pub(crate) next: Position,
+    /// Frames that were looked at because nothing proved them durable before.
+    pub(crate) scan: Option<Scan>,
+}
+
+impl RawFile {
+    pub(crate) fn facts(&self) -> SegmentFacts {
+        SegmentFacts { log: self.header.log, epoch: self.header.epoch, salt: self.header.salt }
+    }
+}
+
+/// A place from which on the log is to be cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CutPlan {
+    /// Index of the first file that is touched; what precedes `offset` in it stays. An offset of 0
+    /// means that the file has no valid header and goes as a whole.
+    pub(crate) file: usize,
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// The first position that is lost to the log.
+    pub(crate) next: Position,
+    pub(crate) reason: String,
+}
+
+/// Something that keeps the log from being opened for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) corruption: Corruption,
+    /// A damaged tail, as opposed to corruption.
+    pub(crate) is_tail: bool,
+}
+
+/// What there is.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) files: Vec<RawFile>,
+    /// Names in `log/` whose file has no valid header and lies where a tear is legal.
+    pub(crate) headless: Vec<PathBuf>,
+    pub(crate) temporary: Vec<PathBuf>,
+    pub(crate) foreign: Vec<PathBuf>,
+    /// Everything up to here was durable, by all evidence.
+    pub(crate) proven: Position,
+    /// The newest event of the valid frames before any bad place.
+    pub(crate) tail: Position,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) group_seq: u64,
+    pub(crate) cut: Option<CutPlan>,
+    pub(crate) damage: Vec<Damage>,
+    /// The highest position that any evidence speaks of.
+    pub(crate) last_known: Position,
+}
+
+fn corruption(
+    path: &std::path::Path,
+    offset: u64,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Corruption {
+    Corruption::new(path, offset, expected, found)
+}
+
+impl Look {
+    fn corrupt(&mut self, corruption: Corruption) {
+        self.damage.push(Damage { corruption, is_tail: false });
+    }
+
+    /// Whether the last writer closed the log in order.
+    pub(crate) fn is_clean(&self) -> bool {
+        let closed =
+            |file: &RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean && slot.end_offset == file.end);
+        self.damage.is_empty() && self.cut.is_none() && self.files.last().is_some_and(closed)
+    }
+}
+
+/// Opens and reads the first pages of every raw file. A file without a valid header is damage, or
+/// part of a legal tear; which one is known only once the rest was read.
+fn read_heads(
+    storage: &dyn Storage,
+    log: LogId,
+    bases: &[Position],
+) -> Result<Vec<std::result::Result<RawFile, (PathBuf, Corruption, bool)>>> {
+    bases.iter().map(|base| read_head(storage, log, *base)).collect()
+}
+
+/// The inner error is the path, what is wrong, and whether the header is zeros or cut short.
+type Head = std::result::Result<RawFile, (PathBuf, Corruption, bool)>;
+
+fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> {
+    let path = files::raw(base);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+    let file = storage.open(&path, Open::Read).map_err(failed)?;
+    let len = file.len().map_err(failed)?;
+    let mut pages = vec![0; 3 * PAGE_BYTES];
+    let got = file.read_at(&mut pages, 0).map_err(failed)?;
+    pages.truncate(got);
+    let bad = |corruption, torn| Ok(Err((path.clone(), corruption, torn)));
+    let header = match SegmentHeader::read(&pages) {
+        Read::Valid(header) => header,
+        Read::Newer { version } => return Err(newer_format(version)),
+        Read::Zero => return bad(corruption(&path, 0, "a segment header", "zeros"), true),
+        Read::Bad(why) => {
+            let torn = got < PAGE_BYTES;
+            return bad(why.corruption(&path), torn);
+        }
+    };
+    if header.base != base || header.log != log {
+        let found = format!("base {} of log {}", header.base, header.log);
+        return bad(corruption(&path, 24, format!("base {base} of log {log}"), found), false);
+    }
+    let slots =
+        slot::OFFSETS.map(|offset| Slot::read(pages.get(offset as usize..).unwrap_or_default(), header.salt, offset));
+    let slot = slots.into_iter().filter_map(Read::valid).max_by_key(|slot| slot.seq);
+    let slot = slot.filter(|slot| slot.log == log && slot.base == base);
+    Ok(Ok(RawFile { base, path, file, len, header, slot, end: FIRST_OFFSET, next: base, scan: None }))
+}
+
+/// Looks at everything. `anchor` is what ANCHOR says, if it can be read.
+pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -> Result<Look> {
+    let listing = files::list(storage)?;
+    let mut look = Look {
+        files: Vec::new(),
+        headless: Vec::new(),
+        temporary: listing.temporary,
+        foreign: listing.foreign,
+        proven: anchor.map_or(Position::ORIGIN, |anchor| anchor.durable),
+        tail: Position::ORIGIN,
+        recorded_at: Timestamp::from_nanos(i64::MIN),
+        group_seq: 0,
+        cut: None,
+        damage: Vec::new(),
+        last_known: Position::ORIGIN,
+    };
+    let mut heads: Vec<Head> = read_heads(storage, log, &listing.raw)?;
+    for head in heads.iter().flatten() {
+        if let Some(slot) = head.slot {
+            look.proven = look.proven.max(slot.end_position);
+        }
+    }
+    // From a file on that lost its header, a Written log may have been torn.
+    let first_bad = heads.iter().position(std::result::Result::is_err);
+    let headless = first_bad.map(|index| heads.split_off(index)).unwrap_or_default();
+    look.files = heads.into_iter().flatten().collect();
+    check_names(&mut look, anchor, &listing.raw);
+    walk(&mut look)?;
+    judge_headless(&mut look, headless);
+    check_reach(&mut look, anchor);
+    look.last_known = look.last_known.max(look.proven).max(look.tail);
+    Ok(look)
+}
+
+/// Whether the names follow each other without a gap, as far as names and slots can tell.
+fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
+    if let Some(first) = bases.first().filter(|first| first.get() != 1) {
+        let missing = Position::new(1)..=Position::new(first.get() - 1);
+        look.corrupt(corruption(&files::raw(Position::new(1)), 0, "the first segment", "no such file").at(missing));
+    }
+    let newest = bases.last().copied().unwrap_or(Position::ORIGIN);
+    if let Some(anchor) = anchor.filter(|anchor| anchor.newest_base > newest) {
+        let missing = anchor.newest_base..=anchor.newest_base.max(anchor.durable);
+        look.corrupt(
+            corruption(&files::raw(anchor.newest_base), 0, "the segment that ANCHOR names", "no such file").at(missing),
+        );
+    }
+    let mut found = Vec::new();
+    for file in &look.files {
+        if let Some(slot) = file.slot.filter(|slot| slot.end_offset > file.len) {
+            found.push(
+                corruption(
+                    &file.path,
+                    file.len,
+                    format!("frames up to byte {}", slot.end_offset),
+                    format!("the end after {} bytes", file.len),
+                )
+                .at(file.base..=slot.end_position.max(file.base)),
+            );
+        }
+    }
+    for pair in look.files.windows(2) {
+        let [file, next] = pair else { continue };
+        if let Some(slot) = file.slot.filter(|slot| slot.state.is_final() && slot.end_position.next() != next.base) {
+            let gap = slot.end_position.next()..=Position::new(next.base.get() - 1).max(slot.end_position.next());
+            found.push(
+                corruption(&next.path, 40, format!("base {}", slot.end_position.next()), format!("base {}", next.base))
+                    .at(gap),
+            );
+        }
+    }
+    found.into_iter().for_each(|corruption| look.corrupt(corruption));
+}
+
+/// Finds where each file ends: by its slot where that settles it, else by its frames. Stops moving
+/// the tail at the first bad place, and reads on for evidence.
+fn walk(look: &mut Look) -> Result<()> {
+    let count = look.files.len();
+    let start = look.files.iter().rposition(|file| file.base.get() <= look.proven.get().saturating_add(1)).unwrap_or(0);
+    let mut first_bad: Option<(usize, BadPlace, Position)> = None;
+    for index in 0..count {
+        let next_base = look.files.get(index + 1).map(|file| file.base);
+        let file = &mut look.files[index];
+        if let (true, Some(slot), Some(base)) = (index < start, file.slot, next_base)
+            && slot.state.is_final()
+            && slot.end_position.next() == base
+        {
+            // Durable by its own slot and by what follows; its bytes are checked when they are read.
+            (file.end, file.next) = (slot.end_offset, base);
+            if first_bad.is_none() {
+                (look.tail, look.recorded_at, look.group_seq) = (slot.end_position, slot.recorded_at, slot.group_seq);
+            }
+            continue;
+        }
+        let from = match file.slot {
+            Some(slot) if slot.end_offset <= file.len && slot.end_offset >= FIRST_OFFSET => scan::From {
+                offset: slot.end_offset,
+                next: slot.end_position.next(),
+                last_check: slot.last_header_check,
+                group_seq: slot.group_seq,
+            },
+            _ => scan::From::start(file.base),
+        };
+        let scanned = scan::scan(&*file.file, file.facts(), from, |_, _| Ok(()))
+            .map_err(|error| Error::io(format_args!("read {}", file.path.display()), error))?;
+        (file.end, file.next) = (scanned.end, scanned.next);
+        look.proven = look.proven.max(scanned.durable);
+        let slot_time = file.slot.map(|slot| slot.recorded_at);
+        let recorded_at = scanned.recorded_at.or(slot_time);
+        let mut bad = scanned.bad.clone();
+        if bad.is_none()
+            && let Some(base) = next_base
+            && scanned.next != base
+        {
+            let found = crate::format::Bad::new(
+                0,
+                format!("frames up to position {}", base.get() - 1),
+                format!("the end before position {}", scanned.next),
+            );
+            bad = Some(BadPlace {
+                offset: scanned.end,
+                kind: BadKind::ZeroHeader,
+                bad: found,
+                // A Synced log begins a segment only when the one before it is durable.
+                durable_after: match file.header.mode {
+                    Mode::Synced => Position::new(base.get() - 1),
+                    Mode::Written => Position::ORIGIN,
+                },
+                last_after: Position::ORIGIN,
+            });
+        }
+        if first_bad.is_none() {
+            look.tail = Position::new(scanned.next.get() - 1);
+            look.recorded_at = recorded_at.map_or(look.recorded_at, |time| time.max(look.recorded_at));
+            look.group_seq = look.group_seq.max(scanned.group_seq);
+        } else {
+            look.last_known = look.last_known.max(Position::new(scanned.next.get() - 1));
+        }
+        if let Some(place) = bad {
+            look.proven = look.proven.max(place.durable_after);
+            look.last_known = look.last_known.max(place.last_after);
+            let next = scanned.next;
+            first_bad.get_or_insert((index, place, next));
+        }
+        file.scan = Some(scanned);
+    }
+    if let Some((index, place, next)) = first_bad {
+        judge(look, index, place, next);
+    }
+    Ok(())
+}
+
+fn judge(look: &mut Look, index: usize, place: BadPlace, next: Position) {
+    let file = &look.files[index];
+    let past_slot = file.slot.is_some_and(|slot| slot.end_offset > place.offset);
+    let proven = look.proven >= next || past_slot;
+    let (path, mode) = (file.path.clone(), file.header.mode);
+    let last = look.last_known.max(look.proven).max(place.last_after).max(next);
+    let bad = place.bad.after(place.offset).corruption(&path).at(next..=last);
+    match decide::judge(proven, mode, place.kind) {
+        Verdict::Torn => {
+            let reason = decide::reason(place.kind).to_owned();
+            look.cut = Some(CutPlan { file: index, path, offset: place.offset, next, reason });
+        }
+        Verdict::DamagedTail => look.damage.push(Damage { corruption: bad, is_tail: true }),
+        Verdict::Corruption => look.corrupt(bad),
+    }
+}
+
+/// Files from the first one on that has no valid header: part of a legal tear, or damage.
+fn judge_headless(look: &mut Look, headless: Vec<Head>) {
+    let count = look.files.len();
+    let before_written = look.files.last().is_none_or(|file| file.header.mode == Mode::Written);
+    for (index, head) in headless.into_iter().enumerate() {
+        match head {
+            Ok(file) => {
+                // A whole file behind one without a header: it proves the one before it, unless torn.
+                if look.cut.is_some() {
+                    look.headless.push(file.path);
+                } else {
+                    look.last_known = look.last_known.max(file.base);
+                }
+            }
+            Err((path, corruption, zeros)) => {
+                let base = look.tail.next();
+                let legal = zeros && before_written && look.proven < base && look.damage.is_empty();
+                if legal {
+                    if look.cut.is_none() {
+                        let reason = "a segment lost its header, and nothing proves it was durable".to_owned();
+                        look.cut =
+                            Some(CutPlan { file: count + index, path: path.clone(), offset: 0, next: base, reason });
+                    }
+                    look.headless.push(path);
+                } else {
+                    let last = look.last_known.max(look.proven).max(base);
+                    look.corrupt(corruption.at(base..=last));
+                }
+            }
+        }
+    }
+}
+
+/// Whether the log reaches as far as slots and ANCHOR say it did.
+fn check_reach(look: &mut Look, anchor: Option<&Anchor>) {
+    if !look.damage.is_empty() || look.tail >= look.proven {
+        return;
+    }
+    let path = look.files.last().map_or_else(|| files::raw(Position::new(1)), |file| file.path.clone());
+    let offset = look.files.last().map_or(0, |file| file.end);
+    let by =
+        if anchor.is_some_and(|anchor| anchor.durable == look.proven) { "ANCHOR" } else { "a slot or later frame" };
+    let bad = corruption(
+        &path,
+        offset,
+        format!("events up to position {}, which {by} says were durable", look.proven),
+        format!("the end at position {}", look.tail),
+    );
+    let missing = look.tail.next()..=look.proven;
+    look.cut = None;
+    look.corrupt(bad.at(missing));
+}

@@ -1,0 +1,184 @@
+//! What every handle on a log shares: identity, the list of segments, how far it is published.
+//!
+//! Invariants: `tail` is the newest position that anybody may see; everything up to it stands in
+//! the segments of the list, whole, and never changes. `durable <= tail` always, and `tail` never
+//! exceeds `durable` where the segments are synced. A list, once loaded, stays good: segments are
+//! only ever added to later lists, and a file that is replaced stays mapped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use super::doorbell::Doorbell;
+use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::event::{EventRef, LogId};
+use crate::format::frame::Frame;
+use crate::format::term::TermHasher;
+use crate::format::{Bad, Parsed};
+use crate::io::Storage;
+use crate::position::Position;
+use crate::segment::raw::RawSegment;
+
+/// The segments in order of position.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Segments(pub(crate) Vec<Arc<RawSegment>>);
+
+impl Segments {
+    /// Index of the segment that holds or would hold the position.
+    pub(crate) fn index_of(&self, position: Position) -> Option<usize> {
+        self.0.partition_point(|segment| segment.base() <= position).checked_sub(1)
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Arc<RawSegment>> {
+        self.0.last()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) storage: Arc<dyn Storage>,
+    /// For messages only.
+    pub(crate) root: PathBuf,
+    pub(crate) id: LogId,
+    pub(crate) hasher: TermHasher,
+    segments: ArcSwap<Segments>,
+    /// Written by the committer or, in a process that only reads, by whoever refreshes (Release,
+    /// after the bytes and the index); read by everybody (Acquire).
+    tail: AtomicU64,
+    /// Written by the committer or the thread that syncs (Release, after the sync).
+    durable: AtomicU64,
+    pub(crate) doorbell: Doorbell,
+    closed: AtomicBool,
+    /// Damage found when the store was opened for reading.
+    pub(crate) damage: RwLock<Vec<Corruption>>,
+    /// Indexes that turned out damaged while they were used, and were left out of use.
+    pub(crate) distrusted: Mutex<Vec<(PathBuf, String)>>,
+}
+
+impl Log {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        root: PathBuf,
+        id: LogId,
+        segments: Segments,
+        tail: Position,
+        durable: Position,
+    ) -> Log {
+        Log {
+            storage,
+            root,
+            id,
+            hasher: TermHasher::new(id),
+            segments: ArcSwap::from_pointee(segments),
+            tail: AtomicU64::new(tail.get()),
+            durable: AtomicU64::new(durable.get()),
+            doorbell: Doorbell::default(),
+            closed: AtomicBool::new(false),
+            damage: RwLock::new(Vec::new()),
+            distrusted: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn tail(&self) -> Position {
+        Position::new(self.tail.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn durable(&self) -> Position {
+        Position::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Moves the tail; everything up to it is in the segments and in the index.
+    pub(crate) fn set_tail(&self, tail: Position) {
+        self.tail.store(tail.get(), Ordering::Release);
+    }
+
+    pub(crate) fn set_durable(&self, durable: Position) {
+        self.durable.fetch_max(durable.get(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn segments(&self) -> Arc<Segments> {
+        self.segments.load_full()
+    }
+
+    pub(crate) fn set_segments(&self, segments: Segments) {
+        self.segments.store(Arc::new(segments));
+    }
+
+    pub(crate) fn push_segment(&self, segment: Arc<RawSegment>) {
+        let mut list = Segments::clone(&self.segments.load());
+        list.0.push(segment);
+        self.set_segments(list);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() { Err(Error::new(ErrorKind::Closed, "the store is closed")) } else { Ok(()) }
+    }
+
+    /// Runs `each` on the event at a position; `None` if the log does not hold it (yet).
+    pub(crate) fn with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        let Some(segment) = segments.index_of(position).map(|index| &segments.0[index]) else {
+            return Err(self.missing(position));
+        };
+        let Some(row) = segment.row_of(position) else { return Err(self.missing(position)) };
+        let place = segment.place(row)?;
+        let event = segment.event_at(segment.mapping()?, place, position)?;
+        Ok(Some(each(&event)))
+    }
+
+    /// Runs `each` on the frame that holds a position and the index in it; `None` as with
+    /// [`Log::with_event`].
+    pub(crate) fn with_frame<T>(
+        &self,
+        position: Position,
+        each: impl FnOnce(&Frame<'_>, u32) -> Parsed<T>,
+    ) -> Result<Option<T>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        let segment =
+            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
+        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+        let place = segment.place(row)?;
+        let frame = segment.frame_of(segment.mapping()?, place, position)?;
+        let done = each(&frame, place.index).map_err(|bad| segment.corruption(bad, place.frame, position, position))?;
+        Ok(Some(done))
+    }
+
+    /// The error for a position that should be there and that no file holds.
+    pub(crate) fn missing(&self, position: Position) -> Error {
+        let segments = self.segments.load();
+        let after = segments.0.iter().map(|segment| segment.base()).find(|base| *base > position);
+        let last = after.map_or_else(|| self.tail().max(position), |base| Position::new(base.get() - 1));
+        let file = crate::log::files::raw(position);
+        Corruption::new(file, 0, format!("a segment that holds position {position}"), "no such file")
+            .at(position..=last)
+            .into()
+    }
+
+    /// An index whose pages fail their checks is not asked again; its rows are found by scanning
+    /// until it is made anew.
+    pub(crate) fn distrust(&self, segment: &RawSegment, why: &Bad) {
+        segment.index.write().idx = None;
+        let mut distrusted = self.distrusted.lock();
+        let path = segment.idx_path();
+        if !distrusted.iter().any(|(known, _)| *known == path) {
+            distrusted.push((path, format!("expected {}, found {} at byte {}", why.expected, why.found, why.offset)));
+        }
+    }
+}

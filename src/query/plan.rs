@@ -1,0 +1,467 @@
+//! Planning: which rows of a segment may match a query, by what the segment's index knows.
+//!
+//! A plan never decides that an event matches, only that it may; [`Query::matches`] has the last
+//! word on every event. So a plan can be wrong only by leaving out, which the naive oracle catches.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::actor::ActorKind;
+use crate::error::{ErrorKind, Result};
+use crate::format::Parsed;
+use crate::format::term::Dimension;
+use crate::log::shared::Log;
+use crate::position::Position;
+use crate::query::{Item, Query, TypePattern};
+use crate::segment::raw::{RawSegment, SegmentIndex};
+use crate::time::Timestamp;
+
+/// Fewer rows than this are read one after the other without asking an index.
+const SCAN_ROWS: u32 = 256;
+/// A further constraint is intersected if it has at most so many times the rows of the first.
+const INTERSECT_RATIO: u64 = 64;
+const KINDS: [ActorKind; 5] =
+    [ActorKind::User, ActorKind::Agent, ActorKind::External, ActorKind::System, ActorKind::Unknown];
+
+/// The rows of a segment that may match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Candidates {
+    /// All of these rows, ascending and disjoint.
+    Ranges(Vec<Range<u32>>),
+    /// These rows, ascending.
+    Rows(Vec<u32>),
+}
+
+impl Candidates {
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Candidates::Ranges(ranges) => ranges.is_empty(),
+            Candidates::Rows(rows) => rows.is_empty(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Candidates::Ranges(ranges) => ranges.iter().map(|range| u64::from(range.end - range.start)).sum(),
+            Candidates::Rows(rows) => rows.len() as u64,
+        }
+    }
+}
+
+/// One item of a query with its bounds in positions, half open.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounded {
+    pub(crate) item: Item,
+    pub(crate) positions: Range<u64>,
+}
+
+/// Turns the bounds of every item, times of record included, into positions up to `horizon`. Times
+/// of record never run backwards, so a binary search finds them.
+pub(crate) fn bound(log: &Log, query: &Query, horizon: Position) -> Result<Vec<Bounded>> {
+    let end = horizon.get() + 1;
+    query
+        .items
+        .iter()
+        .map(|item| {
+            let given = item.positions();
+            let mut positions = given.start.max(1).min(end)..given.end.min(end);
+            if let Some(since) = item.since {
+                positions.start = positions.start.max(first_not_before(log, since, end)?);
+            }
+            if let Some(until) = item.until {
+                positions.end = positions.end.min(first_not_before(log, until, end)?);
+            }
+            positions.end = positions.end.max(positions.start);
+            Ok(Bounded { item: item.clone(), positions })
+        })
+        .collect()
+}
+
+/// The first position below `end` whose event was recorded at `time` or later, else `end`. Where
+/// damage bars the way, the bound that leaves nothing out: the search gives up at 1.
+fn first_not_before(log: &Log, time: Timestamp, end: u64) -> Result<u64> {
+    let (mut low, mut high) = (1, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match log.with_event(Position::new(middle), |event| event.recorded_at() >= time) {
+            Ok(Some(true) | None) => high = middle,
+            Ok(Some(false)) => low = middle + 1,
+            Err(error) if error.kind() == ErrorKind::Corruption => return nearest_good(log, time, low, high),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(low)
+}
+
+/// The same by going through all that is left; damaged events are passed over.
+fn nearest_good(log: &Log, time: Timestamp, low: u64, high: u64) -> Result<u64> {
+    for position in low..high {
+        match log.with_event(Position::new(position), |event| event.recorded_at() >= time) {
+            Ok(Some(true)) => return Ok(position),
+            Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(high)
+}
+
+/// The last position whose event was recorded at `time` or before.
+pub(crate) fn position_at(log: &Log, time: Timestamp, horizon: Position) -> Result<Position> {
+    let after = match time.as_nanos().checked_add(1) {
+        Some(next) => first_not_before(log, Timestamp::from_nanos(next), horizon.get() + 1)?,
+        None => horizon.get() + 1,
+    };
+    Ok(Position::new(after - 1))
+}
+
+/// The candidate rows of a segment for the items of a query.
+pub(crate) fn candidates(log: &Log, segment: &RawSegment, items: &[Bounded], horizon: Position) -> Result<Candidates> {
+    let base = segment.base().get();
+    let end = segment.next().get().min(horizon.get() + 1);
+    let mut parts = Vec::new();
+    for bounded in items {
+        let start = bounded.positions.start.max(base);
+        let stop = bounded.positions.end.min(end);
+        if start < stop {
+            let rows = (start - base) as u32..(stop - base) as u32;
+            parts.push(item_candidates(log, segment, &bounded.item, rows)?);
+        }
+    }
+    Ok(union(parts))
+}
+
+fn union(mut parts: Vec<Candidates>) -> Candidates {
+    if parts.len() == 1 {
+        return parts.swap_remove(0);
+    }
+    let all_rows = parts.iter().all(|part| matches!(part, Candidates::Rows(_)));
+    if all_rows {
+        let mut rows: Vec<u32> = parts
+            .into_iter()
+            .flat_map(|part| if let Candidates::Rows(rows) = part { rows } else { Vec::new() })
+            .collect();
+        rows.sort_unstable();
+        rows.dedup();
+        return Candidates::Rows(rows);
+    }
+    // Rows among ranges become ranges of one; neighbours are joined.
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for part in parts {
+        match part {
+            Candidates::Ranges(part) => ranges.extend(part),
+            Candidates::Rows(rows) => ranges.extend(rows.into_iter().map(|row| row..row + 1)),
+        }
+    }
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut joined: Vec<Range<u32>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    Candidates::Ranges(joined)
+}
+
+/// A constraint that an index can answer: any of these hashes of one dimension.
+struct Group {
+    dimension: Dimension,
+    hashes: Vec<u64>,
+    /// The texts, for subjects, which the index in memory knows by their text.
+    texts: Vec<String>,
+}
+
+/// The indexable constraints of an item. `None`: nothing can match.
+fn groups(log: &Log, item: &Item, types: &dyn Fn(&[TypePattern]) -> Option<Vec<u64>>) -> Option<Vec<Group>> {
+    let hasher = log.hasher;
+    let mut groups = Vec::new();
+    let mut push = |dimension: Dimension, hashes: Vec<u64>, texts: Vec<String>| {
+        let possible = !hashes.is_empty();
+        groups.push(Group { dimension, hashes, texts });
+        possible.then_some(())
+    };
+    let text = |dimension: Dimension, values: &[String]| -> Vec<u64> {
+        values.iter().map(|value| hasher.hash(dimension, value.as_bytes())).collect()
+    };
+    if let Some(subjects) = &item.subjects {
+        push(Dimension::Subject, text(Dimension::Subject, subjects), subjects.clone())?;
+    }
+    if let Some(kinds) = &item.kinds {
+        push(Dimension::Kind, text(Dimension::Kind, kinds), Vec::new())?;
+    }
+    if let Some(patterns) = &item.types {
+        if patterns.is_empty() {
+            return None;
+        }
+        if let Some(hashes) = types(patterns) {
+            push(Dimension::Type, hashes, Vec::new())?;
+        }
+    }
+    for tag in &item.tags {
+        push(Dimension::Tag, vec![hasher.hash(Dimension::Tag, tag.as_bytes())], Vec::new())?;
+    }
+    if let Some(actors) = &item.actors {
+        let hashes = actors.iter().flat_map(|(kind, id)| {
+            let kinds: Vec<ActorKind> = kind.map_or_else(|| KINDS.to_vec(), |kind| vec![kind]);
+            kinds.into_iter().map(|kind| hasher.actor(kind, id)).collect::<Vec<u64>>()
+        });
+        push(Dimension::Actor, hashes.collect(), Vec::new())?;
+    }
+    for (dimension, list) in [
+        (Dimension::OnBehalfOf, &item.on_behalf_of),
+        (Dimension::Source, &item.sources),
+        (Dimension::Correlation, &item.correlations),
+    ] {
+        if let Some(values) = list {
+            push(dimension, text(dimension, values), Vec::new())?;
+        }
+    }
+    if let Some(causes) = &item.causes {
+        let hashes = causes.iter().map(|cause| hasher.hash(Dimension::Causation, &cause.get().to_le_bytes())).collect();
+        push(Dimension::Causation, hashes, Vec::new())?;
+    }
+    Some(groups)
+}
+
+/// The hashes of the types that match; `None` if they cannot be told from the index.
+fn matching_types<'a>(
+    log: &Log,
+    patterns: &[TypePattern],
+    names: Option<impl Iterator<Item = (&'a str, u64)>>,
+) -> Option<Vec<u64>> {
+    let literals: Option<Vec<u64>> = patterns
+        .iter()
+        .map(|pattern| pattern.literal().map(|name| log.hasher.hash(Dimension::Type, name.as_bytes())))
+        .collect();
+    literals.or_else(|| {
+        names.map(|names| {
+            names
+                .filter(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)))
+                .map(|(_, hash)| hash)
+                .collect()
+        })
+    })
+}
+
+/// The candidates of one item among `rows`.
+fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32>) -> Result<Candidates> {
+    let unlisted = || Candidates::Ranges(vec![rows.clone()]);
+    if rows.end - rows.start <= SCAN_ROWS {
+        return Ok(unlisted());
+    }
+    log.ensure_indexed(segment)?;
+    if !segment.has_index() {
+        return Ok(unlisted());
+    }
+    let index = segment.index.read();
+    match by_index(log, &index, item, &rows) {
+        Ok(candidates) => Ok(candidates),
+        Err(bad) => {
+            drop(index);
+            log.distrust(segment, &bad);
+            Ok(unlisted())
+        }
+    }
+}
+
+fn by_index(log: &Log, index: &SegmentIndex, item: &Item, rows: &Range<u32>) -> Parsed<Candidates> {
+    let split = index.idx.as_ref().map_or(0, |idx| idx.rows());
+    let mut found = Candidates::Rows(Vec::new());
+    if rows.start < split {
+        found = in_idx(log, index, item, rows.start..rows.end.min(split))?;
+    }
+    if rows.end > split {
+        found = union(vec![found, in_memory(log, index, item, rows.start.max(split)..rows.end)]);
+    }
+    Ok(found)
+}
+
+fn in_idx(log: &Log, index: &SegmentIndex, item: &Item, rows: Range<u32>) -> Parsed<Candidates> {
+    let Some(idx) = &index.idx else { return Ok(Candidates::Rows(Vec::new())) };
+    if !overlaps_times(item, &idx.bounds()) {
+        return Ok(Candidates::Rows(Vec::new()));
+    }
+    let names = match &item.types {
+        Some(_) => idx.type_names()?,
+        None => None,
+    };
+    let types = |patterns: &[TypePattern]| {
+        matching_types(log, patterns, names.map(|names| names.iter().map(|(name, hash, _)| (name, hash))))
+    };
+    let Some(groups) = groups(log, item, &types) else { return Ok(Candidates::Rows(Vec::new())) };
+    let mut lists = Vec::new();
+    for group in &groups {
+        let mut terms = Vec::new();
+        for hash in &group.hashes {
+            terms.extend(idx.find(group.dimension, *hash)?);
+        }
+        let total: u64 = terms.iter().map(|term| u64::from(term.count)).sum();
+        if total == 0 {
+            return Ok(Candidates::Rows(Vec::new()));
+        }
+        lists.push((total, terms));
+    }
+    lists.sort_unstable_by_key(|(total, _)| *total);
+    let Some((least, _)) = lists.first().map(|(total, terms)| (*total, terms)) else {
+        let mut ranges = Vec::new();
+        for zone in idx.zones() {
+            let (zone_rows, zone) = zone?;
+            let overlap = zone_rows.start.max(rows.start)..zone_rows.end.min(rows.end);
+            if overlap.start < overlap.end && overlaps_times(item, &zone) {
+                push_range(&mut ranges, overlap);
+            }
+        }
+        return Ok(Candidates::Ranges(ranges));
+    };
+    let mut found: Option<Vec<u32>> = None;
+    for (total, terms) in &lists {
+        if *total > least.saturating_mul(INTERSECT_RATIO) {
+            break;
+        }
+        let mut list = Vec::with_capacity((*total).min(u64::from(rows.end - rows.start)) as usize);
+        for term in terms {
+            for row in idx.postings(term, rows.clone())? {
+                list.push(row?);
+            }
+        }
+        if terms.len() > 1 {
+            list.sort_unstable();
+            list.dedup();
+        }
+        found = Some(match found {
+            None => list,
+            Some(known) => intersect(&known, &list),
+        });
+    }
+    Ok(Candidates::Rows(found.unwrap_or_default()))
+}
+
+fn in_memory(log: &Log, index: &SegmentIndex, item: &Item, rows: Range<u32>) -> Candidates {
+    let Some(mem) = &index.mem else { return Candidates::Ranges(vec![rows]) };
+    let types = |patterns: &[TypePattern]| matching_types(log, patterns, mem.type_names());
+    let Some(groups) = groups(log, item, &types) else { return Candidates::Rows(Vec::new()) };
+    if groups.is_empty() {
+        let mut ranges = Vec::new();
+        for (number, zone) in (0u32..).zip(mem.zones()) {
+            let start = mem.first_row() + number * crate::format::idx::ZONE_ROWS;
+            let overlap = start.max(rows.start)..(start + crate::format::idx::ZONE_ROWS).min(rows.end);
+            if overlap.start < overlap.end && overlaps_times(item, zone) {
+                push_range(&mut ranges, overlap);
+            }
+        }
+        return Candidates::Ranges(ranges);
+    }
+    let mut found: Option<Vec<u32>> = None;
+    for group in &groups {
+        let mut list = Vec::new();
+        if group.dimension == Dimension::Subject {
+            for (hash, subject) in group.hashes.iter().zip(&group.texts) {
+                list.extend(
+                    mem.subject_rows(*hash, subject).take_while(|row| *row >= rows.start).filter(|row| *row < rows.end),
+                );
+            }
+            list.sort_unstable();
+            list.dedup();
+        } else {
+            mem.column_rows(group.dimension, &group.hashes, rows.clone(), &mut list);
+        }
+        found = Some(match found {
+            None => list,
+            Some(known) => intersect(&known, &list),
+        });
+        if found.as_ref().is_some_and(Vec::is_empty) {
+            break;
+        }
+    }
+    Candidates::Rows(found.unwrap_or_default())
+}
+
+fn push_range(ranges: &mut Vec<Range<u32>>, range: Range<u32>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+fn overlaps_times(item: &Item, zone: &crate::format::idx::Zone) -> bool {
+    item.since.is_none_or(|since| zone.max_recorded >= since.as_nanos())
+        && item.until.is_none_or(|until| zone.min_recorded < until.as_nanos())
+        && item.occurred_since.is_none_or(|since| zone.max_occurred >= since.as_nanos())
+        && item.occurred_until.is_none_or(|until| zone.min_occurred < until.as_nanos())
+}
+
+fn intersect(left: &[u32], right: &[u32]) -> Vec<u32> {
+    let mut other = right.iter().peekable();
+    left.iter()
+        .filter(|row| {
+            while other.next_if(|candidate| candidate < row).is_some() {}
+            other.peek() == Some(row)
+        })
+        .copied()
+        .collect()
+}
+
+/// How a query is answered, segment by segment; printed by `--explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub(crate) query: String,
+    pub(crate) horizon: Position,
+    pub(crate) steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) file: PathBuf,
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) rows: u64,
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Nothing in it can match.
+    Skipped,
+    /// So many rows are read one after the other.
+    Scan(u64),
+    /// So many rows are read that the index names.
+    Index(u64),
+}
+
+impl Plan {
+    /// Segments that are not touched.
+    #[must_use]
+    pub fn segments_skipped(&self) -> u64 {
+        self.steps.iter().filter(|step| step.how == How::Skipped).count() as u64
+    }
+
+    /// Events that are read, of those that the log holds.
+    #[must_use]
+    pub fn events_read(&self) -> u64 {
+        self.steps.iter().map(|step| if let How::Scan(rows) | How::Index(rows) = step.how { rows } else { 0 }).sum()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "query     {}", self.query)?;
+        writeln!(f, "horizon   position {}", self.horizon)?;
+        for step in &self.steps {
+            let span = format!("{}..{}", step.first, step.last);
+            write!(f, "{:<34} {span:>21}  ", step.file.display())?;
+            match step.how {
+                How::Skipped => writeln!(f, "skipped: its index and times admit no match")?,
+                How::Scan(rows) => writeln!(f, "scan {rows} of {} events", step.rows)?,
+                How::Index(rows) => writeln!(f, "index: {rows} of {} events", step.rows)?,
+            }
+        }
+        write!(
+            f,
+            "reads     {} events, skips {} of {} segments",
+            self.events_read(),
+            self.segments_skipped(),
+            self.steps.len()
+        )
+    }
+}

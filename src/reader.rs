@@ -1,0 +1,317 @@
+//! Reading the log as it stood at one moment.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::{Corruption, Error, Result};
+use crate::event::{Event, EventRef};
+use crate::format::leaf::LeafHasher;
+use crate::log::shared::Log;
+use crate::position::Position;
+use crate::query::Query;
+use crate::query::plan::{self, Plan};
+use crate::query::run::{OnDamage, Run, explain};
+use crate::time::Timestamp;
+
+/// How many owned events an iterator reads at a time.
+const READ_AHEAD: usize = 128;
+
+/// A moment of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AsOf {
+    /// What had been recorded at this time, inclusive.
+    Time(Timestamp),
+    /// What had been recorded up to this position, inclusive.
+    Position(Position),
+    /// What had happened at this time, inclusive, according to the producers: for histories that
+    /// were brought from elsewhere. Events keep their order of position.
+    Occurred(Timestamp),
+}
+
+/// A view of the log up to a horizon: the tail at the time when the reader was made. Cheap to make
+/// and to clone. What is appended later is not seen; what is seen never changes.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    log: Arc<Log>,
+    horizon: Position,
+    durable: Position,
+    /// Only events that had occurred by then.
+    occurred: Option<Timestamp>,
+}
+
+impl Reader {
+    pub(crate) fn new(log: Arc<Log>) -> Reader {
+        // Durable first: it must never be beyond the horizon.
+        let (durable, horizon) = (log.durable(), log.tail());
+        Reader { log, horizon, durable: durable.min(horizon), occurred: None }
+    }
+
+    /// The newest position that this reader sees.
+    #[must_use]
+    pub fn tail(&self) -> Position {
+        self.horizon
+    }
+
+    /// The newest position that was known to survive power loss when the reader was made. In a
+    /// `Synced` store that is the tail.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.durable.min(self.horizon)
+    }
+
+    /// The same log as it stood at another moment; everything asked of it answers as it would have
+    /// then. Never beyond this reader's own horizon.
+    #[must_use]
+    pub fn as_of(&self, moment: AsOf) -> Reader {
+        let mut then = self.clone();
+        match moment {
+            AsOf::Position(position) => then.horizon = then.horizon.min(position),
+            AsOf::Occurred(time) => then.occurred = Some(then.occurred.map_or(time, |old| old.min(time))),
+            AsOf::Time(time) => {
+                // Where damage bars the way, the search itself passes over it.
+                let at = plan::position_at(&self.log, time, self.horizon);
+                then.horizon = at.unwrap_or(Position::ORIGIN).min(self.horizon);
+            }
+        }
+        then
+    }
+
+    /// The query within this reader's view.
+    fn within(&self, query: &Query) -> Query {
+        let query = query.clone();
+        match self.occurred {
+            None => query,
+            Some(time) => match time.as_nanos().checked_add(1) {
+                Some(next) => query.occurred_until(Timestamp::from_nanos(next)),
+                None => query,
+            },
+        }
+    }
+
+    fn run(&self, query: &Query) -> Result<Run> {
+        self.log.check_open()?;
+        Run::new(Arc::clone(&self.log), &self.within(query), self.horizon)
+    }
+
+    /// Calls `each` with every event that the query matches, until it breaks. Nothing is allocated
+    /// for an event, and every one has passed its checks. Blocks while it reads.
+    ///
+    /// Returns how far the log was read: forward, everything up to the position returned was looked
+    /// at; backward, everything from it on.
+    ///
+    /// # Errors
+    /// `Corruption` (every event before the damage was given), `Io`, `Closed`.
+    pub fn scan(&self, query: &Query, mut each: impl FnMut(EventRef<'_>) -> ControlFlow<()>) -> Result<Position> {
+        let mut run = self.run(query)?;
+        run.run(&mut OnDamage::Stop, &mut each)?;
+        Ok(run.through())
+    }
+
+    /// Like [`Reader::scan`], but events that are damaged are told to `damage` and passed over.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub fn scan_good(
+        &self,
+        query: &Query,
+        mut each: impl FnMut(EventRef<'_>) -> ControlFlow<()>,
+        mut damage: impl FnMut(&Corruption),
+    ) -> Result<Position> {
+        let mut run = self.run(query)?;
+        run.run(&mut OnDamage::Skip(&mut damage), &mut each)?;
+        Ok(run.through())
+    }
+
+    /// The events that the query matches, owned. Reading goes on as the iterator is driven; after
+    /// an error it ends.
+    pub fn read(&self, query: &Query) -> Events {
+        Events {
+            reader: self.clone(),
+            query: query.clone(),
+            run: None,
+            buffer: VecDeque::new(),
+            failure: None,
+            done: false,
+        }
+    }
+
+    /// All events of a subject, oldest first.
+    pub fn history(&self, subject: impl Into<String>) -> Events {
+        self.read(&Query::all().subject(subject))
+    }
+
+    /// How many events the query matches, its limit included.
+    ///
+    /// # Errors
+    /// As [`Reader::scan`].
+    pub fn count(&self, query: &Query) -> Result<u64> {
+        let mut count = 0;
+        self.scan(query, |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// How the query would be answered: segments skipped, events read.
+    #[must_use]
+    pub fn plan(&self, query: &Query) -> Plan {
+        let query = self.within(query);
+        explain(&self.log, &query, self.horizon).unwrap_or_else(|error| Plan {
+            query: format!("{query}: {error}"),
+            horizon: self.horizon,
+            steps: Vec::new(),
+        })
+    }
+
+    /// The event at a position; `None` if this reader does not see it.
+    ///
+    /// # Errors
+    /// `Corruption`, `Io`, `Closed`.
+    pub fn event(&self, position: impl Into<Position>) -> Result<Option<Event>> {
+        self.log.check_open()?;
+        let position = position.into();
+        if position > self.horizon {
+            return Ok(None);
+        }
+        let event = self.log.with_event(position, |event| event.to_owned())?;
+        Ok(event.filter(|event| self.occurred.is_none_or(|time| event.occurred_at() <= time)))
+    }
+
+    /// The first event of an id, whether the producer gave it or the log derived it.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn event_by_id(&self, id: &str) -> Result<Option<Event>> {
+        let mut found = None;
+        self.each_of_id(id, &mut |event| {
+            found = Some(event.to_owned());
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// All events of an id, oldest first; ids are not unique.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn events_by_id(&self, id: &str) -> Result<Vec<Event>> {
+        let mut found = Vec::new();
+        self.each_of_id(id, &mut |event| {
+            found.push(event.to_owned());
+            true
+        })?;
+        Ok(found)
+    }
+
+    pub(crate) fn each_of_id(&self, id: &str, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
+        self.log.check_open()?;
+        self.log.each_of_id(id, self.horizon, &mut |event| {
+            let seen = self.occurred.is_none_or(|time| event.occurred_at() <= time);
+            !seen || each(event)
+        })
+    }
+
+    /// The version of a subject: that of its last event in this reader's view, 0 if it has none.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn version(&self, subject: &str) -> Result<u64> {
+        self.log.check_open()?;
+        if self.occurred.is_none() {
+            let hash = self.log.hasher.subject(subject);
+            return Ok(self.log.last_of_subject(subject, hash, self.horizon)?.map_or(0, |(_, version)| version));
+        }
+        let mut version = 0;
+        self.scan(&Query::all().subject(subject).rev().limit(1), |event| {
+            version = event.version();
+            ControlFlow::Break(())
+        })?;
+        Ok(version)
+    }
+
+    /// The event of a subject that has this version; `None` if this reader sees none.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn event_of_version(&self, subject: &str, version: u64) -> Result<Option<Event>> {
+        self.log.check_open()?;
+        let hash = self.log.hasher.subject(subject);
+        match self.log.position_of_version(subject, hash, version, self.horizon)? {
+            Some(position) => self.event(position),
+            None => Ok(None),
+        }
+    }
+
+    /// The fingerprint of an event: the first 16 bytes of its leaf in the tree over the history,
+    /// which names it and everything in it; `None` if this reader does not see the position.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn fingerprint(&self, position: impl Into<Position>) -> Result<Option<[u8; 16]>> {
+        self.log.check_open()?;
+        let position = position.into();
+        if position > self.horizon {
+            return Ok(None);
+        }
+        let leaf = self.log.with_frame(position, |frame, index| {
+            let event = frame.event(index)?;
+            Ok(LeafHasher::default().leaf(&event, &frame.batch_facts(index)?))
+        })?;
+        Ok(leaf.and_then(|leaf| leaf.first_chunk::<16>().copied()))
+    }
+}
+
+/// Owned events of a query; see [`Reader::read`].
+#[derive(Debug)]
+pub struct Events {
+    reader: Reader,
+    query: Query,
+    run: Option<Run>,
+    buffer: VecDeque<Event>,
+    /// What ended the reading; given out behind the events that were read before it.
+    failure: Option<Error>,
+    done: bool,
+}
+
+impl Events {
+    /// The same events from the other end. Only of use before the first event was taken.
+    #[must_use]
+    pub fn rev(self) -> Events {
+        Events { query: self.query.rev(), run: None, buffer: VecDeque::new(), ..self }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let run = match &mut self.run {
+            Some(run) => run,
+            none => none.insert(self.reader.run(&self.query)?),
+        };
+        let buffer = &mut self.buffer;
+        let broke = run.run(&mut OnDamage::Stop, &mut |event| {
+            buffer.push_back(event.to_owned());
+            if buffer.len() < READ_AHEAD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.done = !broke;
+        Ok(())
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        if self.buffer.is_empty()
+            && !self.done
+            && let Err(error) = self.fill()
+        {
+            self.failure = Some(error);
+            self.done = true;
+        }
+        match self.buffer.pop_front() {
+            Some(event) => Some(Ok(event)),
+            None => self.failure.take().map(Err),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A `.idx` file, opened and mapped. Invariants:
+//!
+//! - The header was read and belongs to the segment it was opened for; the file has exactly the
+//!   length that the header says.
+//! - The file was renamed into place whole and is never written again, only unlinked, so all of it
+//!   is published at once.
+//! - A page is looked at only after it passed its check, once in this process.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use crate::format::idx::{Checked, IdxFacts, IdxHeader, IdxView, Postings, TermEntry, TypeNames, Zone};
+use crate::format::term::Dimension;
+use crate::format::{Bad, PAGE_BYTES, Parsed, Read};
+use crate::io::{Advice, Mapping, Mode, Storage};
+
+/// Why an index that is there is not used. Whatever it is, the index is made anew.
+#[derive(Debug)]
+pub(crate) enum IdxError {
+    /// The system would not let it be read.
+    Io(io::Error),
+    /// It belongs to another log or segment, or to other bytes under the same name.
+    Foreign(Box<Bad>),
+    /// It is of a format that this code does not know.
+    Newer { version: u16 },
+    /// It is no index, or a damaged one.
+    Damaged(Box<Bad>),
+}
+
+impl fmt::Display for IdxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, bad) = match self {
+            IdxError::Io(error) => return write!(f, "the index cannot be read: {error}"),
+            IdxError::Newer { version } => return write!(f, "the index is of format version {version}"),
+            IdxError::Foreign(bad) => ("belongs elsewhere", bad),
+            IdxError::Damaged(bad) => ("is damaged", bad),
+        };
+        write!(f, "the index {what}: at byte {} expected {}, found {}", bad.offset, bad.expected, bad.found)
+    }
+}
+
+impl std::error::Error for IdxError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            IdxError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for IdxError {
+    fn from(error: io::Error) -> IdxError {
+        IdxError::Io(error)
+    }
+}
+
+/// An index of a rolled segment.
+#[derive(Debug)]
+pub(crate) struct IdxFile {
+    header: IdxHeader,
+    map: Arc<dyn Mapping>,
+    checked: Checked,
+    /// Read at first use. `None` inside: there were too many to list.
+    types: OnceLock<Option<TypeNames>>,
+}
+
+impl IdxFile {
+    /// Opens the index of a segment; `None` if there is none. Only the header is read and checked.
+    ///
+    /// The caller still has to hold [`end_offset`](Self::end_offset) and
+    /// [`last_header_check`](Self::last_header_check) against the raw file.
+    pub(crate) fn open(storage: &dyn Storage, path: &Path, expected: &IdxFacts) -> Result<Option<IdxFile>, IdxError> {
+        let file = match storage.open(path, Mode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut page = [0; PAGE_BYTES];
+        let read = file.read_at(&mut page, 0)?;
+        let header = match IdxHeader::read(&page[..read]) {
+            Read::Valid(header) => header,
+            Read::Newer { version } => return Err(IdxError::Newer { version }),
+            Read::Zero => return Err(IdxError::Damaged(Bad::new(0, "the header of an index", "zeros"))),
+            Read::Bad(bad) => return Err(IdxError::Damaged(bad)),
+        };
+        belongs(&header.facts, expected)?;
+        let len = file.len()?;
+        if len != header.file_bytes {
+            let expected = format!("a file of {} bytes", header.file_bytes);
+            return Err(IdxError::Damaged(Bad::new(len, expected, len.to_string())));
+        }
+        let map = file.map(len)?;
+        map.publish(len);
+        // Lookups jump about; reading on would fetch what nobody asked for.
+        map.advise(0..len, Advice::Random);
+        Ok(Some(IdxFile { header, map, checked: Checked::new(len), types: OnceLock::new() }))
+    }
+
+    fn view(&self) -> IdxView<'_> {
+        // All of it was published when it was opened. Were it not, every page would be missing.
+        let bytes = self.map.bytes(0..self.header.file_bytes).unwrap_or_default();
+        IdxView::new(bytes, &self.header, &self.checked)
+    }
+
+    /// How many rows are covered: those from 0 on.
+    pub(crate) fn rows(&self) -> u32 {
+        self.header.rows
+    }
+
+    /// How many bytes of the raw file are covered, from its start.
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.header.end_offset
+    }
+
+    /// The header check of the last frame in them; 0 if there is none.
+    pub(crate) fn last_header_check(&self) -> u64 {
+        self.header.last_header_check
+    }
+
+    /// Length of the file, in bytes.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.header.file_bytes
+    }
+
+    /// The bounds of both times over all rows.
+    pub(crate) fn bounds(&self) -> Zone {
+        self.header.zone
+    }
+
+    /// Where the event of a row stands in the raw file: offset of its frame, and index within it.
+    pub(crate) fn place(&self, row: u32) -> Parsed<(u64, u32)> {
+        self.view().place(row)
+    }
+
+    /// Whether a term of this hash may be there; `false` is certain.
+    pub(crate) fn may_contain(&self, hash: u64) -> Parsed<bool> {
+        self.view().may_contain(hash)
+    }
+
+    /// What is known of a term; `None` if no row has it. The hash is no identity: whoever finds one
+    /// compares the bytes.
+    pub(crate) fn find(&self, dimension: Dimension, hash: u64) -> Parsed<Option<TermEntry>> {
+        self.view().find(dimension, hash)
+    }
+
+    /// Those rows of a term that lie in `rows`.
+    pub(crate) fn postings(&self, term: &TermEntry, rows: Range<u32>) -> Parsed<Postings<'_>> {
+        self.view().postings(term, rows)
+    }
+
+    /// The times of the `index`-th 1,024 rows.
+    pub(crate) fn zone(&self, index: u32) -> Parsed<Zone> {
+        self.view().zone(index)
+    }
+
+    /// All zones, each with its rows.
+    pub(crate) fn zones(&self) -> impl Iterator<Item = Parsed<(Range<u32>, Zone)>> {
+        self.view().zones()
+    }
+
+    /// The event types; `None` if there were too many to list them. Read once, then kept.
+    pub(crate) fn type_names(&self) -> Parsed<Option<&TypeNames>> {
+        if let Some(names) = self.types.get() {
+            return Ok(names.as_ref());
+        }
+        let names = self.view().type_names()?;
+        Ok(self.types.get_or_init(|| names).as_ref())
+    }
+
+    /// Checks every page and all that they hold.
+    pub(crate) fn check_all(&self) -> Parsed<()> {
+        self.map.advise(0..self.header.file_bytes, Advice::WillNeed);
+        self.view().check_all()
+    }
+}
+
+fn belongs(found: &IdxFacts, expected: &IdxFacts) -> Result<(), IdxError> {
+    let differ = |offset, expected: String, found: String| Err(IdxError::Foreign(Bad::new(offset, expected, found)));
+    if found.log != expected.log {
+        return differ(24, format!("log {}", expected.log), found.log.to_string());
+    }
+    if found.base != expected.base {
+        return differ(40, format!("base {}", expected.base), found.base.to_string());
+    }
+    if found.salt != expected.salt {
+        return differ(48, format!("salt {:016x}", expected.salt), format!("{:016x}", found.salt));
+    }
+    Ok(())
+}
