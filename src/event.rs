@@ -38,7 +38,13 @@ impl LogId {
 
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // By hand and in one piece: an export prints the log's id once an event.
+        let mut hex = [0; 32];
+        for (digits, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        f.write_str(std::str::from_utf8(&hex).unwrap_or_default())
     }
 }
 

@@ -116,6 +116,11 @@ impl Timestamp {
     }
 }
 
+/// Appends the text of a time, without a detour through a formatter: an export writes two of these an event.
+pub(crate) fn write_time(time: Timestamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(text::Text::of(time).as_str().as_bytes());
+}
+
 /// Reads what [`text::parse_usual`] left aside, and finds the reason where it is no time at all.
 fn parse_any(text: &str) -> Result<Timestamp, TimeError> {
     match text.parse::<jiff::Timestamp>() {
@@ -225,7 +230,7 @@ impl std::error::Error for TimeError {}
 
 /// The first `chars_max` characters of a text from outside, with nothing in them that could break the line or
 /// command a terminal.
-fn one_line(text: &str, chars_max: usize) -> String {
+pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
     let mut line = String::new();
     for (index, char) in text.chars().enumerate() {
         if index == chars_max {
