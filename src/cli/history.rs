@@ -13,8 +13,10 @@ use super::out::{Format, Out};
 use super::paint::Style;
 use super::{open, text};
 
-/// Columns of a value that is shown as it is; longer ones are described.
+/// Columns up to which a value is shown beside the one that it replaces.
 const SHORT_COLUMNS: usize = 24;
+/// Columns of any other value.
+const LONG_COLUMNS: usize = 40;
 /// Changes that are shown in a row; the rest is counted.
 const CHANGES_SHOWN: usize = 4;
 
@@ -119,45 +121,63 @@ fn changes(event: &Event, fields: &mut Fields) -> Vec<Change> {
     changes
 }
 
-/// The changes on one line, the short ones first, since they say most.
+/// The changes on one line, those first that say most to a person.
 fn told(event: &Event, changes: &[Change]) -> String {
     if changes.is_empty() {
         return if event.version() == 1 || event.data().is_empty() { String::new() } else { "nothing".to_owned() };
     }
-    let mut shown: Vec<String> = changes.iter().map(change).collect();
-    shown.sort_by_key(|text| text::width(text));
+    let mut shown: Vec<(Rank, String)> = changes.iter().map(change).collect();
+    shown.sort_by_key(|(rank, _)| *rank);
     let more = shown.len().saturating_sub(CHANGES_SHOWN);
     shown.truncate(CHANGES_SHOWN);
-    let mut line = shown.join(", ");
+    let mut line = shown.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ");
     if more > 0 {
         line.push_str(&format!(" and {more} more"));
     }
     line
 }
 
-fn change(change: &Change) -> String {
-    let field = &change.field;
-    let Some(from) = &change.from else { return format!("{field} = {}", value(&change.to)) };
-    match (string(from), string(&change.to)) {
-        (Some(old), Some(new)) if is_long(&old) || is_long(&new) => format!("{field} {}", lines_changed(&old, &new)),
-        _ => format!("{field} {} → {}", value(from), value(&change.to)),
+/// How much a change says: what became of a short value, of a text, of words; last what only machines read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Short,
+    Lines,
+    Words,
+    Rest,
+}
+
+fn change(change: &Change) -> (Rank, String) {
+    let (field, to) = (&change.field, &change.to);
+    let new = string(to);
+    let old = change.from.as_ref().and_then(|from| string(from));
+    if let Some(new) = new.as_ref().filter(|text| text.contains('\n')) {
+        let lines = match &old {
+            Some(old) => lines_changed(old, new),
+            None => format!("= {}", text::counted(new.lines().count() as u64, "line")),
+        };
+        return (Rank::Lines, format!("{field} {lines}"));
+    }
+    let is_time = new.as_ref().is_some_and(|text| Timestamp::parse(text).is_ok());
+    let is_short = |value: &RawValue| text::width(value.get()) <= SHORT_COLUMNS;
+    match &change.from {
+        Some(from) if is_short(from) && is_short(to) && !is_time => {
+            (Rank::Short, format!("{field} {} → {}", from.get(), to.get()))
+        }
+        from => {
+            let rank = match &new {
+                _ if is_time => Rank::Rest,
+                _ if is_short(to) => Rank::Short,
+                Some(new) if new.contains(' ') => Rank::Words,
+                _ => Rank::Rest,
+            };
+            let sign = if from.is_some() { "→" } else { "=" };
+            (rank, format!("{field} {sign} {}", text::fit(to.get(), LONG_COLUMNS)))
+        }
     }
 }
 
 fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
-}
-
-fn is_long(text: &str) -> bool {
-    text.contains('\n') || text::width(text) > 2 * SHORT_COLUMNS
-}
-
-/// A value as it is, or what it is where it is long.
-fn value(value: &RawValue) -> String {
-    match string(value) {
-        Some(text) if text.contains('\n') => format!("({})", text::counted(text.lines().count() as u64, "line")),
-        _ => text::fit(value.get(), SHORT_COLUMNS).into_owned(),
-    }
 }
 
 /// How many lines came and went, whatever their order: `+3 −1 lines`.
@@ -179,7 +199,7 @@ mod tests {
     }
 
     fn shown(from: Option<&str>, to: &str) -> String {
-        change(&Change { field: "f".to_owned(), from: from.map(raw), to: raw(to) })
+        change(&Change { field: "f".to_owned(), from: from.map(raw), to: raw(to) }).1
     }
 
     #[test]
@@ -187,11 +207,10 @@ mod tests {
         assert_eq!(shown(None, "\"Draft\""), "f = \"Draft\"");
         assert_eq!(shown(Some("\"Draft\""), "\"Final\""), "f \"Draft\" → \"Final\"");
         assert_eq!(shown(Some("1.0"), "1.00"), "f 1.0 → 1.00");
-        assert_eq!(shown(None, "\"a\\nb\""), "f = (2 lines)");
+        assert_eq!(shown(None, "\"a\\nb\""), "f = 2 lines");
         assert_eq!(shown(Some("\"a\\nb\\nc\""), "\"a\\nB\\nc\\nd\""), "f +2 −1 lines");
-        assert_eq!(
-            shown(Some("null"), "{\"a\":\"0123456789012345678901234567\"}"),
-            "f null → {\"a\":\"01234567890123456…"
-        );
+        let long = format!("\"{}\"", "word ".repeat(20));
+        assert_eq!(shown(Some("null"), &long), format!("f → {}…", &long[..39]));
+        assert_eq!(shown(Some("true"), "false"), "f true → false");
     }
 }

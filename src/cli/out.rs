@@ -10,6 +10,11 @@ use serde::Serialize;
 use super::fail::{Code, Done, Failure};
 use super::paint::Paint;
 
+/// Columns of a terminal that does not say how wide it is.
+const WIDTH_UNKNOWN: usize = 80;
+/// Columns below which nothing is made to fit.
+const WIDTH_MIN: usize = 20;
+
 /// How a verb answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -35,11 +40,10 @@ pub(crate) struct Out {
 impl Out {
     pub(crate) fn stdout() -> Out {
         let stdout = io::stdout();
-        let width = if stdout.is_terminal() {
-            terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0).max(20))
-        } else {
-            None
-        };
+        let width = stdout.is_terminal().then(|| match terminal_size::terminal_size_of(&stdout) {
+            Some((width, _)) => usize::from(width.0).max(WIDTH_MIN),
+            None => WIDTH_UNKNOWN,
+        });
         let paint = Paint::stdout();
         Out { to: BufWriter::with_capacity(64 << 10, Box::new(stdout)), paint, width, indent: 0 }
     }
@@ -51,7 +55,7 @@ impl Out {
 
     /// Moves all lines to the right by so many blanks from here on.
     pub(crate) fn indent(&mut self, blanks: usize) {
-        self.width = self.width.map(|width| (width + self.indent).saturating_sub(blanks).max(20));
+        self.width = self.width.map(|width| (width + self.indent).saturating_sub(blanks).max(WIDTH_MIN));
         self.indent = blanks;
     }
 

@@ -10,6 +10,8 @@ use crate::cli::out::Out;
 
 /// Blanks before what belongs to a scene.
 const INDENT: usize = 3;
+/// Columns of lines where there is no terminal.
+const WIDTH_OF_A_FILE: usize = 120;
 
 pub(super) struct Stage<'a> {
     pub(super) out: &'a mut Out,
@@ -18,6 +20,8 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(super) fn new(out: &'a mut Out) -> Stage<'a> {
+        // Long rows say nothing more to whoever reads this in a file.
+        out.width.get_or_insert(WIDTH_OF_A_FILE);
         Stage { out, scene: 0 }
     }
 
