@@ -2,18 +2,21 @@
 
 mod actor;
 mod append;
+mod describe;
 mod error;
 mod event;
 mod feed;
 mod format;
-mod io;
-pub mod json;
+#[doc(hidden)]
+pub mod io;
+mod json;
 pub mod limits;
 mod log;
 mod options;
 mod position;
 mod query;
 mod reader;
+mod repair;
 mod report;
 mod segment;
 mod store;
@@ -21,6 +24,7 @@ mod stub;
 pub use stub::*;
 pub mod subject;
 pub mod time;
+mod verify;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
@@ -30,9 +34,17 @@ pub use feed::{Batch, StartAt, Subscription};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
-pub use position::Position;
+pub use position::{Position, PositionError};
 pub use query::{Plan, Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
-pub use report::*;
+pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
 pub use store::Store;
 pub use time::Timestamp;
+
+/// Simulated disks and clocks, for crash tests of this crate and of programs built on it.
+#[cfg(any(test, feature = "sim"))]
+#[doc(hidden)]
+pub mod sim {
+    pub use crate::io::sim::*;
+    pub use crate::io::{Clock, ManualClock, Storage};
+}

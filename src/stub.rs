@@ -6,34 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 impl Store {
-    pub fn segments(&self) -> Vec<SegmentInfo> {
-        Vec::new()
-    }
-    pub fn stats(&self) -> Stats {
-        let r = self.reader();
-        Stats {
-            log: LogId::default(),
-            epoch: 1,
-            tail: r.tail(),
-            durable: r.durable(),
-            recorded: None,
-            segments: 1,
-            log_bytes: r.tail().get() * 300,
-            file_bytes: 0,
-            index_memory_bytes: 0,
-            index_memory_events: 0,
-            appends: 0,
-            groups: 0,
-            slowest_append: Duration::ZERO,
-            poisoned: None,
-        }
-    }
-    pub fn verify(&self, progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Verification> {
-        Ok(Verification { events: self.reader().tail().get(), root: Some([0; 32]), ..Verification::default() })
-    }
-    pub fn repair(p: impl AsRef<Path>, o: RepairOptions) -> Result<Repair> {
-        Err(Error::not_found("stub"))
-    }
     pub fn import(&self, e: impl IntoIterator<Item = ImportEvent>, mut o: ImportOptions) -> Result<ImportReport> {
         let mut rep = ImportReport::default();
         let mut batch = Vec::new();

@@ -1,6 +1,6 @@
 //! Events on standard output: rows for a person, the JSON shape of export for a program.
 
-use annals::{EventRef, json};
+use annals::{EventRef, write_event};
 
 use super::fail::Done;
 use super::grid::{Cell, Column, Grid};
@@ -55,7 +55,7 @@ impl EventWriter {
         if self.format == Format::Json {
             self.buffer.extend_from_slice(if self.count == 1 { b"[\n" } else { b",\n" });
         }
-        json::write_event(event, &mut self.buffer);
+        write_event(event, &mut self.buffer);
         if self.format == Format::Jsonl {
             self.buffer.push(b'\n');
         }

@@ -82,7 +82,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
     damage.extend(look.damage.iter().map(|damage| damage.corruption.clone()));
     recovery.clean = look.is_clean();
     if let Some(plan) = &look.cut {
-        recovery.notes.push(format!(
+        recovery.torn = Some(format!(
             "torn tail at {}:{} ({}); the next writer will cut it",
             plan.path.display(),
             plan.offset,

@@ -15,15 +15,15 @@ use crate::format::term::{Dimension, TermHasher};
 /// twice that and the file itself at the end.
 #[derive(Debug)]
 pub(crate) struct IdxBuilder {
-    facts: IdxFacts,
-    hasher: TermHasher,
-    posted: Vec<Posted>,
+    pub(super) facts: IdxFacts,
+    pub(super) hasher: TermHasher,
+    pub(super) posted: Vec<Posted>,
     /// Of each row: offset of its frame in units of frame alignment, index in the frame, version.
-    frames: Vec<u32>,
-    indices: Vec<u16>,
-    versions: Vec<u64>,
-    zones: Vec<Zone>,
-    types: TypeCounter,
+    pub(super) frames: Vec<u32>,
+    pub(super) indices: Vec<u16>,
+    pub(super) versions: Vec<u64>,
+    pub(super) zones: Vec<Zone>,
+    pub(super) types: TypeCounter,
 }
 
 impl IdxBuilder {

@@ -20,7 +20,7 @@ use crate::segment::scan::{self, BadKind, BadPlace, Scan};
 use crate::time::Timestamp;
 
 /// One raw file, as far as it was looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RawFile {
     pub(crate) base: Position,
     pub(crate) path: PathBuf,
@@ -64,7 +64,7 @@ pub(crate) struct Damage {
 }
 
 /// What there is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Look {
     pub(crate) files: Vec<RawFile>,
     /// Names in `log/` whose file has no valid header and lies where a tear is legal.
