@@ -179,7 +179,7 @@ fn append(args: &Args, event: NewEvent, store: &annals::Store, path: &Path) -> D
 
 fn caused(args: &Args, event: NewEvent, store: &annals::Store, path: &Path) -> Done<NewEvent> {
     match &args.caused_by {
-        Some(place) => Ok(event.caused_by(place.position(&store.reader(), path)?)),
+        Some(place) => Ok(event.caused_by(place.existing(&store.reader(), path)?)),
         None => Ok(event),
     }
 }

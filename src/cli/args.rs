@@ -101,6 +101,23 @@ impl Place {
             },
         }
     }
+
+    /// The position, at which there has to be an event.
+    pub(crate) fn existing(&self, reader: &Reader, store: &Path) -> Done<Position> {
+        let position = self.position(reader, store)?;
+        if (1..=reader.tail().get()).contains(&position.get()) {
+            return Ok(position);
+        }
+        Err(no_such_position(position, reader, store))
+    }
+}
+
+pub(crate) fn no_such_position(position: Position, reader: &Reader, store: &Path) -> Failure {
+    let failure = Failure::new(Code::NotFound, format!("no event at position {position}, {}", store.display()));
+    failure.hinting(match reader.tail().get() {
+        0 => "the log is empty".to_owned(),
+        tail => format!("the log holds positions 1 to {tail}"),
+    })
 }
 
 pub(crate) fn no_such_id(id: &str, store: &Path) -> Failure {

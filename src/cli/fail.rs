@@ -99,9 +99,16 @@ impl Failure {
             Some(_) => Some("nothing was appended; drop --expect to append in any case".to_owned()),
             None => None,
         };
-        let error = Error::from(error);
-        match Failure::of_store(&error, store) {
-            Failure::Told { message, hint: known, .. } => Failure::Told { code, message, hint: hint.or(known) },
+        let reason = match &error {
+            AppendError::Conflict { condition, found, .. } => {
+                Some(format!("{condition}, but {found}, {}", store.display()))
+            }
+            _ => None,
+        };
+        match Failure::of_store(&Error::from(error), store) {
+            Failure::Told { message, hint: known, .. } => {
+                Failure::Told { code, message: reason.unwrap_or(message), hint: hint.or(known) }
+            }
             quiet @ Failure::Quiet(_) => quiet,
         }
     }

@@ -2,9 +2,9 @@
 
 use annals::EventRef;
 
-use super::args::{Place, StoreArg, no_such_id};
+use super::args::{Place, StoreArg, no_such_id, no_such_position};
 use super::events::EventWriter;
-use super::fail::{Code, Done, Failure};
+use super::fail::{Done, Failure};
 use super::grid::pairs;
 use super::out::{Format, Out};
 use super::{open, pretty, text};
@@ -30,10 +30,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let events = match &args.place {
         Place::At(position) => {
             let found = reader.event(*position).map_err(|error| Failure::of_store(&error, &path))?;
-            let missing = || {
-                Failure::new(Code::NotFound, format!("no event at position {position}, {}", path.display()))
-                    .hinting(format!("the log holds positions 1 to {}", reader.tail()))
-            };
+            let missing = || no_such_position(*position, &reader, &path);
             vec![found.ok_or_else(missing)?]
         }
         Place::Id(id) => reader.events_by_id(id).map_err(|error| Failure::of_store(&error, &path))?,

@@ -153,7 +153,8 @@ fn values_that_only_the_store_can_judge_are_misuse_too() {
     place.bad(&["append", "pod", "--type", "", "--subject", "note/n-1"], 2, "");
     place.bad(&["append", "pod", "--type", "a\nb", "--subject", "note/n-1"], 2, "");
     place.bad(&event(&["--id", ""]), 2, "");
-    place.bad(&event(&["--caused-by", "99"]), 2, "");
+    place.bad(&event(&["--caused-by", "99"]), 3, "no event at position 99, pod");
+    place.bad(&event(&["--caused-by", "id:nobody"]), 3, "no event has the id \"nobody\", pod");
     place.bad(&["append", "pod", "--type", "annals.table.added", "--subject", "note/n-1"], 7, "");
     assert_eq!(place.jsonl(&["log", "pod"]).len(), 1);
 }
