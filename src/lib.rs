@@ -7,6 +7,7 @@ mod error;
 mod event;
 mod feed;
 mod format;
+mod import;
 #[doc(hidden)]
 pub mod io;
 mod json;
@@ -31,6 +32,7 @@ pub use append::{Append, Appended, Expected};
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
+pub use import::{ImportOptions, ImportReport};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};

@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::recover::act::begin_segment;
 use super::room::Room;
 use super::timekeeper::{Now, Timekeeper};
-use crate::append::Appended;
+use crate::append::{Appended, Link};
 use crate::error::{AppendError, Error, Result, is_full};
 use crate::format::draft::Place;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
@@ -51,6 +51,15 @@ impl Member {
 
     pub(crate) fn is_staged(&self) -> bool {
         self.placed.is_some() && self.outcome.is_none()
+    }
+
+    /// Settles it as not done, and with it all that stand behind it in its chain.
+    fn refuse(&mut self, error: AppendError) {
+        self.placed = None;
+        self.outcome = Some(Err(error));
+        if let Some(link) = &self.prepared.link {
+            link.chain.tear();
+        }
     }
 }
 
@@ -113,11 +122,11 @@ impl Writer {
                     match again {
                         Ok(Staged::Done) => {}
                         // A batch is at most half a segment, so it fits an empty one.
-                        Ok(Staged::SegmentFull) => members[index].outcome = Some(Err(too_long())),
-                        Err(error) => members[index].outcome = Some(Err(error)),
+                        Ok(Staged::SegmentFull) => members[index].refuse(too_long()),
+                        Err(error) => members[index].refuse(error),
                     }
                 }
-                Err(error) => members[index].outcome = Some(Err(error)),
+                Err(error) => members[index].refuse(error),
             }
         }
         self.flush(core, &mut members[start..], &stage);
@@ -135,6 +144,9 @@ impl Writer {
     ) -> Result<Staged, AppendError> {
         if core.poison.is_set() {
             return Err(core.poisoned(false));
+        }
+        if let Some(link) = &members[index].prepared.link {
+            check_link(link, stage.next)?;
         }
         if self.settle_by_key(core, members, index)? {
             return Ok(Staged::Done);
@@ -226,8 +238,7 @@ impl Writer {
             Ok(()) => self.publish(core, members, stage),
             Err(failure) => {
                 for member in members.iter_mut().filter(|member| member.is_staged() || member.leans_on_group) {
-                    member.placed = None;
-                    member.outcome = Some(Err(failure.error(core)));
+                    member.refuse(failure.error(core));
                 }
             }
         }
@@ -401,6 +412,22 @@ impl Failure {
             Failure::Refused(error) => AppendError::from(error.duplicate()),
             Failure::Unknown => core.poisoned(true),
         }
+    }
+}
+
+/// Whether all before it in its chain are in the log, and it would stand where it has to.
+fn check_link(link: &Link, next: Position) -> Result<(), AppendError> {
+    if link.chain.is_broken() {
+        let text = "an append that this one had to come behind was not done";
+        return Err(AppendError::Failed(Error::new(crate::error::ErrorKind::Io, text)));
+    }
+    match link.first {
+        Some(first) if first != next => Err(AppendError::Conflict {
+            position: Position::new(next.get() - 1),
+            condition: format!("the next event has to stand at position {first}"),
+            found: format!("position {} is taken", Position::new(next.get() - 1)),
+        }),
+        _ => Ok(()),
     }
 }
 
