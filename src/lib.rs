@@ -122,6 +122,8 @@ mod repair;
 mod report;
 mod segment;
 mod store;
+mod stub;
+pub use stub::*;
 pub mod subject;
 pub mod time;
 mod verify;

@@ -278,7 +278,7 @@ pub(crate) fn small() -> Vec<Batch> {
             .occurred_at(Timestamp::from_nanos(-(n as i64)))
             .tag("all")
             .tag(format!("only:{n}"));
-        if n % 4 == 0 { event.id(format!("id-{n}")).actor(Actor::user("alice")) } else { event }
+        if n.is_multiple_of(4) { event.id(format!("id-{n}")).actor(Actor::user("alice")) } else { event }
     };
     (0..24)
         .map(|n| Batch {
