@@ -193,34 +193,26 @@ impl Writer {
     ) -> Result<Vec<u64>, AppendError> {
         let events = &member.prepared.events;
         let mut versions = Vec::with_capacity(events.len());
-        let lookup = self.active.index.read();
-        let single = events.len() == 1 && earlier.is_empty();
         for (at, (event, terms)) in (0u32..).zip(events.iter().zip(&member.prepared.terms)) {
             let same = |(other, other_event): (u32, u32)| {
                 let of = if other == index { Some(member) } else { earlier.get(other as usize) };
                 of.and_then(|member| member.prepared.events.get(other_event as usize))
                     .is_some_and(|other| other.subject() == event.subject())
             };
-            let known = if self.overlay.is_empty() { None } else { self.overlay.version(terms.subject, same) };
-            let known = known
-                .or_else(|| lookup.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject())));
-            let version = match known {
+            // Locked for each event anew: looking further back may have to put a damaged index aside.
+            let in_memory = || {
+                let index = self.active.index.read();
+                index.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject()))
+            };
+            let version = match self.overlay.version(terms.subject, same).or_else(in_memory) {
                 Some(version) => version,
                 None => core
                     .log
                     .last_of_subject_before(&self.active, event.subject(), terms.subject)?
                     .map_or(0, |(_, version)| version),
             } + 1;
-            if !single {
-                self.overlay.set(terms.subject, version, (index, at), same);
-            }
+            self.overlay.set(terms.subject, version, (index, at), same);
             versions.push(version);
-        }
-        drop(lookup);
-        if single {
-            // The usual case of one event in one append: later members still have to find it.
-            let terms = &member.prepared.terms[0];
-            self.overlay.set(terms.subject, versions[0], (index, 0), |_| false);
         }
         Ok(versions)
     }
@@ -350,11 +342,11 @@ impl Writer {
         core.live.begin_change();
         let begun = begin_segment(&*core.log.storage, &header, synced, false);
         let (file, path) = begun.inspect_err(|_| core.live.end_change())?;
-        let len = file.len().map_err(|error| Error::io("look at the new segment", error))?;
+        let len = file.len().unwrap_or(FIRST_OFFSET);
         let slot = self.slot(state);
         let salt = self.active.header.salt;
         if synced {
-            write_slot(&*self.room.file, &slot, salt, true)?;
+            write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change())?;
         } else {
             self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
         }
