@@ -84,6 +84,7 @@
 //! | open a store for writing twice, in one process or two | the second gets `Locked` and is told who holds it | clone the [`Store`], or open with [`Options::read_only`] |
 //! | block an async task: `append`, `sync`, `verify`, `close`, `next_timeout` and reading all block | the executor's thread stands still | [`Store::submit`] for appends, a blocking thread for the rest |
 //! | truncate or overwrite files of the store while it is open | a process that has mapped the file may be killed by the system (`SIGBUS`), or read damage | leave the directory to the store |
+//! | expect an error where the disk cannot be read: queries read through mappings | the system ends the process (`SIGBUS`); the store is unharmed | [`Store::verify`], which reads with plain reads and names the place |
 //! | copy the directory while it is being written | the copy holds files of different moments, and opening it may report corruption | close first, export, or take a snapshot of the file system (which is like a power cut) |
 //! | put the store on a network file system | locks, mappings and syncs do not mean there what they must; opening is refused | a local disk |
 //! | append in a child of `fork` | every append there is refused | fork first, open then |
