@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod feed;
 mod format;
+mod inspect;
 mod io;
 mod json;
 pub mod limits;
@@ -25,6 +26,10 @@ pub use append::{Append, Appended, Expected};
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
+pub use inspect::{
+    FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
+    PageView, Problem, inspect,
+};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
