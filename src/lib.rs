@@ -2,11 +2,13 @@
 
 mod actor;
 mod append;
+mod describe;
 mod error;
 mod event;
 mod feed;
 mod format;
-mod io;
+#[doc(hidden)]
+pub mod io;
 mod json;
 pub mod limits;
 mod log;
@@ -14,11 +16,15 @@ mod options;
 mod position;
 mod query;
 mod reader;
+mod repair;
 mod report;
 mod segment;
 mod store;
+mod stub;
+pub use stub::*;
 pub mod subject;
 pub mod time;
+mod verify;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};

@@ -23,6 +23,8 @@ pub struct Recovery {
     pub rewritten: u64,
     /// What was cut from the end of the log, if anything.
     pub cut: Option<Cut>,
+    /// A torn tail that was seen while opening for reading and that the next writer will cut.
+    pub torn: Option<String>,
     /// Derived files that were missing or damaged and were made again, relative to the store.
     pub rebuilt: Vec<PathBuf>,
     /// Anything else worth knowing, one sentence each.

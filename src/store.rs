@@ -1,5 +1,6 @@
 //! The one handle that users hold.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ use crate::options::{Durability, Options};
 use crate::query::Query;
 use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
-use crate::report::Recovery;
+use crate::report::{Progress, Recovery, SegmentInfo, Stats, Verification};
+use crate::{describe, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
 ///
@@ -175,6 +177,30 @@ impl Store {
         Subscription::new(Arc::clone(&self.inner.log), follower, query, start)
     }
 
+    /// The segments of the log, in order of position.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        describe::segments(&self.inner.log)
+    }
+
+    /// The store in numbers.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        describe::stats(&self.inner)
+    }
+
+    /// Checks every byte of every file up to the tail, and every derived file against the log.
+    /// Changes nothing; blocks while it reads. `progress` is called often and may stop it.
+    ///
+    /// # Errors
+    /// `Io`; `Closed` if `progress` stopped it. Damage is no error but part of the result.
+    pub fn verify(&self, mut progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Verification> {
+        self.inner.log.check_open()?;
+        let mut found = verify::verify(&self.inner.log, &mut progress)?;
+        found.torn = self.inner.recovery.torn.clone();
+        Ok(found)
+    }
+
     /// What opening found and did.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
@@ -191,10 +217,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
-    }
-
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
     }
 
     /// Makes everything acknowledged so far survive power loss. A `Synced` store has nothing to do.

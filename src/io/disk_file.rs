@@ -29,33 +29,11 @@ impl File for DiskFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buf.len() {
-            match sys::read(&self.file, &mut buf[done..], offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        read_on(buf, offset, |buf, offset| sys::read(&self.file, buf, offset))
     }
 
     fn write_all_at(&self, bufs: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let (mut rest, mut offset) = (bufs, offset);
-        IoSlice::advance_slices(&mut rest, 0); // Drops empty ones in front.
-        while !rest.is_empty() {
-            match sys::write(&self.file, rest, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    IoSlice::advance_slices(&mut rest, written);
-                    offset += written as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        write_on(bufs, offset, |bufs, offset| sys::write(&self.file, bufs, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -81,6 +59,42 @@ impl File for DiskFile {
     fn drop_cache(&self) {
         sys::drop_cache(&self.file);
     }
+}
+
+/// Reads on after short reads and interruptions, up to the end of the file.
+fn read_on(buf: &mut [u8], offset: u64, read: impl Fn(&mut [u8], u64) -> io::Result<usize>) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match read(&mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes on after short writes and interruptions.
+fn write_on(
+    bufs: &mut [IoSlice<'_>],
+    mut offset: u64,
+    write: impl Fn(&[IoSlice<'_>], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut rest = bufs;
+    IoSlice::advance_slices(&mut rest, 0); // Drops empty ones in front.
+    while !rest.is_empty() {
+        match write(rest, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut rest, written);
+                offset += written as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The system calls, each made once.
@@ -164,4 +178,64 @@ mod sys {
     }
 
     pub(super) fn drop_cache(_file: &File) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    /// A system that is interrupted every other time and moves three bytes at once.
+    fn moves(calls: &Cell<u32>, asked: usize) -> io::Result<usize> {
+        calls.set(calls.get() + 1);
+        if calls.get() % 2 == 1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(asked.min(3))
+    }
+
+    #[test]
+    fn short_and_interrupted_reads_are_gone_on_with() {
+        let (content, calls) = (b"..abcdefgh", Cell::new(0));
+        let read = |buf: &mut [u8], offset: u64| {
+            let rest = &content[offset as usize..];
+            let read = moves(&calls, buf.len().min(rest.len()))?;
+            buf[..read].copy_from_slice(&rest[..read]);
+            Ok(read)
+        };
+        let mut buf = [0; 8];
+        assert!(matches!(read_on(&mut buf, 2, read), Ok(8)));
+        assert_eq!(&buf, b"abcdefgh");
+        let mut longer = [0; 20];
+        assert!(matches!(read_on(&mut longer, 6, read), Ok(4)));
+        assert_eq!(&longer[..5], b"efgh\0");
+    }
+
+    #[test]
+    fn short_and_interrupted_writes_are_gone_on_with() {
+        let (written, calls) = (RefCell::new(Vec::new()), Cell::new(0));
+        let write = |bufs: &[IoSlice<'_>], offset: u64| {
+            let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.to_vec()).collect();
+            let moved = moves(&calls, bytes.len())?;
+            assert_eq!(offset, 7 + written.borrow().len() as u64);
+            written.borrow_mut().extend_from_slice(&bytes[..moved]);
+            Ok(moved)
+        };
+        let mut bufs = [b"", b"ab".as_slice(), b"", b"cdefg", b""].map(IoSlice::new);
+        assert!(write_on(&mut bufs, 7, write).is_ok());
+        assert_eq!(written.take(), b"abcdefg");
+    }
+
+    #[test]
+    fn other_errors_and_no_progress_end_it() {
+        let full = |_: &[IoSlice<'_>], _| Err(io::Error::from(io::ErrorKind::StorageFull));
+        let kind = |outcome: io::Result<()>| outcome.err().map(|error| error.kind());
+        let outcome = write_on(&mut [IoSlice::new(b"x")], 0, full);
+        assert_eq!(kind(outcome), Some(io::ErrorKind::StorageFull));
+        let outcome = write_on(&mut [IoSlice::new(b"x")], 0, |_, _| Ok(0));
+        assert_eq!(kind(outcome), Some(io::ErrorKind::WriteZero));
+        let broken = |_: &mut [u8], _| Err(io::Error::from(io::ErrorKind::Other));
+        assert!(read_on(&mut [0], 0, broken).is_err());
+    }
 }

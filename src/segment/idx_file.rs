@@ -135,11 +135,6 @@ impl IdxFile {
         self.view().place(row)
     }
 
-    /// Whether a term of this hash may be there; `false` is certain.
-    pub(crate) fn may_contain(&self, hash: u64) -> Parsed<bool> {
-        self.view().may_contain(hash)
-    }
-
     /// What is known of a term; `None` if no row has it. The hash is no identity: whoever finds one
     /// compares the bytes.
     pub(crate) fn find(&self, dimension: Dimension, hash: u64) -> Parsed<Option<TermEntry>> {
@@ -149,11 +144,6 @@ impl IdxFile {
     /// Those rows of a term that lie in `rows`.
     pub(crate) fn postings(&self, term: &TermEntry, rows: Range<u32>) -> Parsed<Postings<'_>> {
         self.view().postings(term, rows)
-    }
-
-    /// The times of the `index`-th 1,024 rows.
-    pub(crate) fn zone(&self, index: u32) -> Parsed<Zone> {
-        self.view().zone(index)
     }
 
     /// All zones, each with its rows.
@@ -189,4 +179,123 @@ fn belongs(found: &IdxFacts, expected: &IdxFacts) -> Result<(), IdxError> {
         return differ(48, format!("salt {:016x}", expected.salt), format!("{:016x}", found.salt));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::format::frame;
+    use crate::format::idx::tests::{FACTS, LAST_CHECK, build, large, small};
+    use crate::format::term::TermHasher;
+    use crate::io::DiskStorage;
+    use crate::position::Position;
+
+    const NAME: &str = "00000000000000001001.idx";
+
+    fn disk() -> (tempfile::TempDir, DiskStorage, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DiskStorage::open(dir.path()).unwrap();
+        let path = dir.path().join(NAME);
+        (dir, storage, path)
+    }
+
+    fn open(storage: &DiskStorage, facts: &IdxFacts) -> Result<Option<IdxFile>, IdxError> {
+        IdxFile::open(storage, Path::new(NAME), facts)
+    }
+
+    #[test]
+    fn what_was_built_is_found_through_the_file() {
+        let (_dir, storage, path) = disk();
+        assert!(open(&storage, &FACTS).unwrap().is_none(), "none is there yet");
+        let (bytes, _) = build(&large(3_000));
+        fs::write(path, &bytes).unwrap();
+        let index = open(&storage, &FACTS).unwrap().unwrap();
+        assert_eq!((index.rows(), index.last_header_check()), (3_000, LAST_CHECK));
+        assert_eq!(index.file_bytes(), bytes.len() as u64);
+        assert!(index.end_offset() > frame::FIRST_OFFSET);
+        assert_eq!(index.place(0).unwrap(), (frame::FIRST_OFFSET, 0));
+        let hasher = TermHasher::new(FACTS.log);
+        let subject = index.find(Dimension::Subject, hasher.subject("note/700")).unwrap().unwrap();
+        assert_eq!((subject.count, subject.extra, subject.last_row), (4, 4, 2_803));
+        let newest: Vec<u32> = index.postings(&subject, 0..2_803).unwrap().rev().map(Result::unwrap).collect();
+        assert_eq!(newest, [2_802, 2_801, 2_800]);
+        assert!(index.find(Dimension::Subject, hasher.subject("note/750")).unwrap().is_none());
+        assert_eq!(index.type_names().unwrap().unwrap().iter().len(), 50);
+        assert_eq!(index.type_names().unwrap().unwrap().iter().map(|(_, _, rows)| rows).sum::<u32>(), 3_000);
+        assert_eq!(index.zones().count(), 3);
+        index.check_all().unwrap();
+    }
+
+    #[test]
+    fn one_of_another_segment_is_refused() {
+        let (_dir, storage, path) = disk();
+        fs::write(path, build(&small()).0).unwrap();
+        assert!(open(&storage, &FACTS).unwrap().is_some());
+        for foreign in [
+            IdxFacts { log: crate::event::LogId(*b"the log of other"), ..FACTS },
+            IdxFacts { base: Position::new(1), ..FACTS },
+            IdxFacts { salt: 1, ..FACTS },
+        ] {
+            let error = open(&storage, &foreign).unwrap_err();
+            assert!(matches!(error, IdxError::Foreign(_)), "{error}");
+            assert!(error.to_string().contains("belongs elsewhere"), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_of_a_wrong_length_is_refused() {
+        let (_dir, storage, path) = disk();
+        let (bytes, _) = build(&small());
+        fs::write(&path, &bytes).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for len in (0..bytes.len()).rev() {
+            file.set_len(len as u64).unwrap();
+            let error = open(&storage, &FACTS).unwrap_err();
+            assert!(matches!(error, IdxError::Damaged(_)), "{len}: {error}");
+        }
+        fs::write(&path, [&bytes[..], &[0]].concat()).unwrap();
+        assert!(matches!(open(&storage, &FACTS), Err(IdxError::Damaged(_))));
+        fs::write(&path, vec![0; bytes.len()]).unwrap();
+        assert!(open(&storage, &FACTS).unwrap_err().to_string().contains("zeros"));
+    }
+
+    #[test]
+    fn one_of_a_newer_format_is_refused() {
+        let (_dir, storage, path) = disk();
+        let (mut bytes, _) = build(&small());
+        bytes[8..12].copy_from_slice(&[2, 0, 2, 0]);
+        let check = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes[..304], u64::from_le_bytes(*b"ANNALIDX"));
+        bytes[304..312].copy_from_slice(&check.to_le_bytes());
+        fs::write(path, bytes).unwrap();
+        assert!(matches!(open(&storage, &FACTS), Err(IdxError::Newer { version: 2 })));
+    }
+
+    #[test]
+    fn a_system_error_is_no_missing_index() {
+        let (_dir, storage, path) = disk();
+        fs::create_dir(path).unwrap();
+        assert!(matches!(open(&storage, &FACTS), Err(IdxError::Io(_))));
+    }
+
+    /// A page of the types that is damaged says so each time, and what stands elsewhere answers.
+    #[test]
+    fn a_flipped_bit_is_an_error_where_it_is_met_and_nowhere_else() {
+        let (_dir, storage, path) = disk();
+        let (mut bytes, _) = build(&large(3_000));
+        let last = bytes.len() - 5_000;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+        let index = open(&storage, &FACTS).unwrap().unwrap();
+        assert!(index.check_all().is_err());
+        assert!(index.check_all().is_err());
+        assert_eq!(index.place(2_999).unwrap().1, 99);
+        let hasher = TermHasher::new(FACTS.log);
+        let answers: Vec<_> =
+            (0..750).map(|n| index.find(Dimension::Subject, hasher.subject(&format!("note/{n}")))).collect();
+        assert!(answers.iter().all(|answer| !matches!(answer, Ok(None))), "a term went missing");
+        assert!(answers.iter().any(Result::is_err) && answers.iter().any(Result::is_ok));
+    }
 }

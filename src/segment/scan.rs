@@ -27,6 +27,13 @@ impl<'f> Window<'f> {
         Ok(Window { file, len: file.len()?, start: 0, buffer: Vec::new() })
     }
 
+    /// The same over the first `end` bytes, for a file that somebody appends to.
+    pub(crate) fn limited(file: &'f dyn File, end: u64) -> io::Result<Window<'f>> {
+        let mut window = Window::new(file)?;
+        window.len = window.len.min(end);
+        Ok(window)
+    }
+
     /// Length of the file when the window was made, in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -128,9 +135,20 @@ pub(crate) fn scan(
     file: &dyn File,
     facts: SegmentFacts,
     from: From,
+    each: impl FnMut(u64, &Frame<'_>) -> io::Result<()>,
+) -> io::Result<Scan> {
+    scan_to(file, facts, from, u64::MAX, each)
+}
+
+/// The same over the first `end` bytes of the file.
+pub(crate) fn scan_to(
+    file: &dyn File,
+    facts: SegmentFacts,
+    from: From,
+    end: u64,
     mut each: impl FnMut(u64, &Frame<'_>) -> io::Result<()>,
 ) -> io::Result<Scan> {
-    let mut window = Window::new(file)?;
+    let mut window = Window::limited(file, end)?;
     let mut scan = Scan {
         end: from.offset,
         next: from.next,

@@ -77,7 +77,7 @@ mod header;
 mod pages;
 mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 mod verify;
 mod view;

@@ -69,11 +69,10 @@ impl Image {
         }
     }
 
-    /// All bytes, for a hash.
-    pub(super) fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.len as usize];
-        self.read(0, &mut bytes);
-        bytes
+    /// The pages that hold anything, by number.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let pages = self.pages.iter().map(|(number, page)| (*number, &page[..]));
+        pages.filter(|(_, page)| page.iter().any(|&byte| byte != 0))
     }
 }
 

@@ -141,7 +141,10 @@ impl Medium {
                 && let Some(contents) = self.file(file)
             {
                 hash.update(&contents.live().len().to_le_bytes());
-                hash.update(&contents.live().to_vec());
+                for (number, page) in contents.live().pages() {
+                    hash.update(&number.to_le_bytes());
+                    hash.update(page);
+                }
             }
         }
         hash.digest()

@@ -178,7 +178,7 @@ impl State {
 
     pub(super) fn map(&mut self, file: FileId, max_len: u64) -> io::Result<Arc<Region>> {
         let region = Arc::new(Region::on_heap(max_len)?);
-        let mut piece = vec![0; 1 << 16];
+        let mut piece = vec![0; max_len.min(1 << 16) as usize];
         let mut offset = 0;
         while offset < max_len {
             let read = self.read_live(file, offset, &mut piece);
@@ -247,6 +247,9 @@ impl State {
 
     pub(super) fn allocate(&mut self, file: FileId, offset: u64, len: u64) -> io::Result<()> {
         self.enter(Call::Allocate)?;
+        if offset.checked_add(len).is_none() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let fits = usize::try_from(len).is_ok_and(|len| len <= self.room_from(file, offset));
         if !fits {
             return Err(Fault::Enospc.error());

@@ -138,6 +138,14 @@ fn a_length_survives_apart_from_the_bytes() {
     write(&*file, 0, &[1; 512]);
     let states = outcomes(&disk, |found| content(found, "a").unwrap());
     assert_eq!(states, BTreeSet::from([vec![], vec![0; 512], vec![1; 512]]));
+    outcomes(&disk, |found| {
+        let file = found.open(path("a"), Mode::Write).unwrap();
+        if file.len().unwrap() == 0 {
+            file.set_len(512).unwrap();
+            let bytes = content(found, "a").unwrap();
+            assert_eq!(bytes, [0; 512], "what was written beyond a lost length is gone");
+        }
+    });
 
     file.sync_data().unwrap();
     file.set_len(100).unwrap();

@@ -1,0 +1,89 @@
+//! The store in numbers: segments and statistics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::format::frame::FIRST_OFFSET;
+use crate::format::header::Mode;
+use crate::io::Storage;
+use crate::log::shared::Log;
+use crate::position::Position;
+use crate::report::{Form, SegmentInfo, Stats};
+use crate::segment::raw::RawSegment;
+use crate::store::{Inner, Side};
+use crate::time::Timestamp;
+
+/// When a segment's first and last event were recorded; `None` if it has none, or they are damaged.
+fn recorded(log: &Log, segment: &RawSegment) -> Option<(Timestamp, Timestamp)> {
+    let at = |position| log.with_event(position, |event| event.recorded_at()).ok().flatten();
+    let last = Position::new(segment.next().get() - 1);
+    (last >= segment.base()).then(|| Some((at(segment.base())?, at(last)?)))?
+}
+
+pub(crate) fn segments(log: &Log) -> Vec<SegmentInfo> {
+    let list = log.segments();
+    let newest = list.newest().map(Arc::as_ptr);
+    let info = |segment: &Arc<RawSegment>| SegmentInfo {
+        file: segment.path.clone(),
+        form: if newest == Some(Arc::as_ptr(segment)) { Form::Active } else { Form::Rolled },
+        synced: segment.header.mode == Mode::Synced,
+        epoch: segment.header.epoch,
+        first: segment.base(),
+        last: Position::new(segment.next().get() - 1),
+        recorded: recorded(log, segment),
+        used_bytes: segment.end() - FIRST_OFFSET,
+        file_bytes: segment.file_bytes(),
+        index_bytes: segment.index.read().idx.as_ref().map_or(0, |idx| idx.file_bytes()),
+    };
+    list.0.iter().map(info).collect()
+}
+
+/// Lengths of all files of the store, in bytes.
+fn all_bytes(storage: &dyn Storage) -> u64 {
+    fn sum(storage: &dyn Storage, directory: &std::path::Path) -> u64 {
+        let entries = storage.list(directory).unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| if entry.is_dir { sum(storage, &directory.join(&entry.name)) } else { entry.len })
+            .sum()
+    }
+    sum(storage, "".as_ref())
+}
+
+pub(crate) fn stats(inner: &Inner) -> Stats {
+    let log = &inner.log;
+    let list = log.segments();
+    let memory = |segment: &Arc<RawSegment>| {
+        segment
+            .index
+            .read()
+            .mem
+            .as_ref()
+            .map_or((0, 0), |mem| (mem.bytes() as u64, u64::from(mem.end_row() - mem.first_row())))
+    };
+    let (index_memory_bytes, index_memory_events) =
+        list.0.iter().map(memory).fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+    let at = |position| log.with_event(position, |event| event.recorded_at()).ok().flatten();
+    let counters = match &inner.side {
+        Side::Writer { committer, .. } => Some(committer.core()),
+        Side::Reader(_) => None,
+    };
+    let count = |pick: fn(&crate::log::core::Counters) -> u64| counters.map_or(0, |core| pick(&core.counters));
+    Stats {
+        log: log.id,
+        epoch: list.newest().map_or(0, |segment| segment.header.epoch),
+        tail: log.tail(),
+        durable: log.durable().min(log.tail()),
+        recorded: at(Position::new(1)).zip(at(log.tail())),
+        segments: list.0.len() as u64,
+        log_bytes: list.0.iter().map(|segment| segment.end() - FIRST_OFFSET).sum(),
+        file_bytes: all_bytes(&*log.storage),
+        index_memory_bytes,
+        index_memory_events,
+        appends: count(|counters| counters.appends.load(Ordering::Relaxed)),
+        groups: count(|counters| counters.groups.load(Ordering::Relaxed)),
+        slowest_append: Duration::from_nanos(count(|counters| counters.slowest_append_ns.load(Ordering::Relaxed))),
+        poisoned: counters.and_then(|core| core.poison.reason()),
+    }
+}

@@ -1,0 +1,261 @@
+//! A full check: every byte of every file of the log, and every derived file against it. Reads
+//! only, from the files themselves, and goes on behind damage to find all of it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::format::anchor::Anchor;
+use crate::format::frame::{FIRST_OFFSET, FrameHeader};
+use crate::format::header::SegmentHeader;
+use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::slot::{self, Slot};
+use crate::format::{PAGE_BYTES, Read};
+use crate::io::{File, Mode};
+use crate::log::anchor_file::{self, AnchorRead};
+use crate::log::files::ANCHOR;
+use crate::log::indexer;
+use crate::log::shared::Log;
+use crate::position::Position;
+use crate::report::{Progress, Verification};
+use crate::segment::raw::RawSegment;
+use crate::segment::scan::{self, From, Window, for_each_header};
+
+/// Checks a log up to its tail at the time of the call.
+pub(crate) fn verify(log: &Log, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Verification> {
+    let begun = Instant::now();
+    let segments = log.segments();
+    let tail = log.tail();
+    let ends: Vec<(Arc<RawSegment>, u64, Position)> =
+        segments.0.iter().map(|segment| (Arc::clone(segment), segment.end(), segment.next())).collect();
+    let mut work = Work {
+        log,
+        found: Verification { damage: log.damage.read().clone(), ..Verification::default() },
+        tree: Tree::default(),
+        anchor: read_anchor(log)?,
+        done: Progress { done_bytes: 0, total_bytes: ends.iter().map(|(_, end, _)| end).sum(), events: 0 },
+    };
+    let mut expected = Position::new(1);
+    for (segment, end, next) in &ends {
+        if segment.base() != expected {
+            work.damage(Corruption::new(
+                &segment.path,
+                40,
+                format!("base {expected}"),
+                format!("base {}", segment.base()),
+            ));
+        }
+        work.segment(segment, *end, *next, progress)?;
+        expected = *next;
+    }
+    if expected.get() <= tail.get() {
+        work.damage(Corruption::new(
+            crate::log::files::LOG,
+            0,
+            format!("events up to {tail}"),
+            format!("the end before {expected}"),
+        ));
+    }
+    work.finish(tail);
+    work.found.took = begun.elapsed();
+    Ok(work.found)
+}
+
+struct Work<'a> {
+    log: &'a Log,
+    found: Verification,
+    tree: Tree,
+    anchor: Option<Anchor>,
+    done: Progress,
+}
+
+fn read_anchor(log: &Log) -> Result<Option<Anchor>> {
+    match anchor_file::read(&*log.storage)? {
+        AnchorRead::Valid { anchor, .. } => Ok(Some(*anchor)),
+        _ => Ok(None),
+    }
+}
+
+impl Work<'_> {
+    /// Notes damage once; what opening found already covers the same place.
+    fn damage(&mut self, corruption: Corruption) {
+        let known = |other: &Corruption| other.file == corruption.file && other.offset == corruption.offset;
+        if !self.found.damage.iter().any(known) {
+            self.found.damage.push(corruption);
+        }
+    }
+
+    fn segment(
+        &mut self,
+        segment: &RawSegment,
+        end: u64,
+        next: Position,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let failed = |error| Error::io(format_args!("read {}", segment.path.display()), error);
+        let file = self.log.storage.open(&segment.path, Mode::Read).map_err(failed)?;
+        self.found.files += 1;
+        self.head(segment, &*file)?;
+        let mut from = From::start(segment.base());
+        let scanned = loop {
+            match self.frames(segment, &*file, from, end, progress)? {
+                (_, Some(behind)) => from = behind,
+                (next, None) => break next,
+            }
+        };
+        if scanned < next && self.found.damage.iter().all(|known| known.file != segment.path) {
+            let missing = scanned..=Position::new(next.get() - 1);
+            let bad = Corruption::new(
+                &segment.path,
+                end,
+                format!("events up to {}", next.get() - 1),
+                format!("the end before {scanned}"),
+            );
+            self.damage(bad.at(missing));
+        }
+        self.index(segment)
+    }
+
+    /// Header and slots.
+    fn head(&mut self, segment: &RawSegment, file: &dyn File) -> Result<()> {
+        let mut pages = vec![0; 3 * PAGE_BYTES];
+        let got = file.read_at(&mut pages, 0).map_err(|error| Error::io("read a segment", error))?;
+        pages.truncate(got);
+        self.found.bytes += got as u64;
+        match SegmentHeader::read(&pages) {
+            Read::Valid(header) if header == segment.header => {}
+            Read::Bad(bad) => self.damage(bad.corruption(&segment.path)),
+            _ => self.damage(Corruption::new(&segment.path, 0, "the segment's header", "another")),
+        }
+        for at in slot::OFFSETS {
+            if let Read::Bad(bad) = Slot::read(pages.get(at as usize..).unwrap_or_default(), segment.header.salt, at) {
+                self.damage(bad.after(at).corruption(&segment.path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks frames up to damage or the end: the position after the last good one, and where to go
+    /// on behind damage.
+    fn frames(
+        &mut self,
+        segment: &RawSegment,
+        file: &dyn File,
+        from: From,
+        end: u64,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(Position, Option<From>)> {
+        let mut hasher = LeafHasher::default();
+        let (tree, done) = (&mut self.tree, &mut self.done);
+        let base_bytes = done.done_bytes;
+        let mut stopped = false;
+        let scanned = scan::scan_to(file, segment.facts(), from, end, |offset, frame| {
+            for index in 0..frame.header.count {
+                let unreadable = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+                let event = frame.event(index).map_err(|_| unreadable())?;
+                if tree.size() + 1 == event.position().get() {
+                    tree.push(hasher.leaf(&event, &frame.batch_facts(index).map_err(|_| unreadable())?));
+                }
+            }
+            done.events += u64::from(frame.header.count);
+            done.done_bytes = base_bytes + (offset + frame.header.frame_bytes()).saturating_sub(from.offset);
+            stopped = progress(*done).is_break();
+            if stopped { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        });
+        let scanned = match scanned {
+            Err(_) if stopped => return Err(Error::new(ErrorKind::Closed, "the check was stopped")),
+            other => other.map_err(|error| Error::io(format_args!("read {}", segment.path.display()), error))?,
+        };
+        self.found.bytes += scanned.bytes;
+        self.found.events += self.done.events - self.found.events;
+        let Some(place) = scanned.bad else { return Ok((scanned.next, None)) };
+        let behind = next_frame(file, segment, place.offset, end)?;
+        let last = behind.map_or_else(|| segment.next().get() - 1, |from| from.next.get().saturating_sub(1));
+        let lost = scanned.next..=Position::new(last.max(scanned.next.get()));
+        self.damage(place.bad.after(place.offset).corruption(&segment.path).at(lost));
+        Ok((scanned.next, behind))
+    }
+
+    /// The index beside the segment, made anew and compared byte by byte where it covers all.
+    fn index(&mut self, segment: &RawSegment) -> Result<()> {
+        let path = segment.idx_path();
+        let Some(meta) = self.log.storage.metadata(&path).map_err(|error| Error::io("look at an index", error))? else {
+            return Ok(());
+        };
+        self.found.files += 1;
+        self.found.bytes += meta.len;
+        let opened = indexer::open_index(self.log, segment);
+        let why = match opened {
+            indexer::Opened::Good(idx) if idx.rows() == segment.rows() => {
+                let expected = indexer::build_index(segment);
+                let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+                let file = self.log.storage.open(&path, Mode::Read).map_err(failed)?;
+                let mut found = vec![0; file.len().map_err(failed)? as usize];
+                let got = file.read_at(&mut found, 0).map_err(failed)?;
+                match expected {
+                    Ok(expected) if expected == found[..got] => None,
+                    Ok(_) => Some("it differs from one made anew".to_owned()),
+                    // The segment's own damage is told already.
+                    Err(_) => None,
+                }
+            }
+            indexer::Opened::Good(idx) => {
+                idx.check_all().err().map(|bad| format!("expected {}, found {}", bad.expected, bad.found))
+            }
+            indexer::Opened::Unfit(why) => Some(why),
+            indexer::Opened::Missing => None,
+        };
+        self.found.derived.extend(why.map(|why| (path, why)));
+        Ok(())
+    }
+
+    fn finish(&mut self, tail: Position) {
+        self.found.files += 1;
+        self.found.bytes += crate::format::anchor::FILE_BYTES as u64;
+        if let Ok(AnchorRead::Valid { other_bad: true, .. }) = anchor_file::read(&*self.log.storage) {
+            self.found
+                .derived
+                .push((ANCHOR.into(), "one of its two slots is damaged; the other one serves".to_owned()));
+        }
+        let Some(anchor) = self.anchor.take() else { return };
+        if anchor.log != self.log.id {
+            self.damage(Corruption::new(ANCHOR, 32, format!("log {}", self.log.id), anchor.log.to_string()));
+        }
+        if !self.found.damage.is_empty() {
+            return;
+        }
+        // The peaks in ANCHOR are those of a smaller tree: hashing that far again must give them.
+        let same = self.tree.size() >= anchor.tree.size() && self.prefix_matches(&anchor.tree);
+        match same {
+            true if self.tree.size() == tail.get() => self.found.root = Some(self.tree.root()),
+            true => {}
+            false => {
+                let bad = Corruption::new(ANCHOR, 72, "the tree over the events that stand in the log", "another tree");
+                self.damage(bad.at(Position::new(1)..=Position::new(anchor.tree.size())));
+            }
+        }
+    }
+
+    fn prefix_matches(&self, anchored: &Tree) -> bool {
+        if anchored.size() == self.tree.size() {
+            return anchored == &self.tree;
+        }
+        let mut tree = Tree::default();
+        indexer::hash_leaves(self.log, &mut tree, Position::new(anchored.size()), u64::MAX).is_ok() && &tree == anchored
+    }
+}
+
+/// The next whole frame behind damage.
+fn next_frame(file: &dyn File, segment: &RawSegment, offset: u64, end: u64) -> Result<Option<From>> {
+    let mut found: Option<From> = None;
+    let mut window = Window::limited(file, end).map_err(|error| Error::io("read a segment", error))?;
+    let take = |at: u64, header: &FrameHeader| {
+        if found.is_none() && header.count > 0 && at >= FIRST_OFFSET {
+            found = Some(From { offset: at, next: header.first, last_check: 0, group_seq: 0 });
+        }
+    };
+    for_each_header(&mut window, segment.facts(), offset + crate::format::frame::ALIGN, take)
+        .map_err(|error| Error::io("read a segment", error))?;
+    Ok(found)
+}
