@@ -15,7 +15,7 @@ use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, LiveWriter};
 use super::overlay::Overlay;
 use super::recover::act;
-use super::recover::look::{Look, look};
+use super::recover::look::{Look, RawFile, look};
 use super::room::{Room, Spare};
 use super::shared::{Log, Segments};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
@@ -193,8 +193,9 @@ fn recover(
             let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
             let next = match state {
                 Some(State::Cut) => Some(epoch + 1),
-                Some(State::Rolled) => Some(epoch),
+                // Also behind a full segment: the one that followed it may be gone, name and all.
                 _ if renewed => Some(epoch + 1),
+                Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
                 _ => None,
             };
@@ -276,7 +277,7 @@ fn assemble(
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
     let room = Room::new(file, newest.len, newest.header.segment_bytes, newest.header.mode, kind);
-    let writer = Writer {
+    let mut writer = Writer {
         active,
         room: Arc::new(room),
         offset: newest.end,
@@ -289,6 +290,7 @@ fn assemble(
         overlay: Overlay::default(),
         unsynced: Vec::new(),
     };
+    begin_tenure(&mut writer, newest)?;
     let (base, epoch) = (newest.base, newest.header.epoch);
     let tree = if anchor.tree.size() <= look.tail.get() { anchor.tree.clone() } else { Tree::default() };
     let core = Core {
@@ -310,6 +312,18 @@ fn assemble(
     recovery.tail = look.tail;
     recovery.took = begun.elapsed();
     Ok(OpenLog { committer: Arc::new(Committer::new(Arc::new(core), writer)), recovery, lock })
+}
+
+/// A slot that says `clean` must not outlive what follows it. In a `Synced` segment the next frame
+/// belies it. In a `Written` one the power may take all that was appended since and leave the slot,
+/// and positions that were seen would be used again under the same epoch.
+fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
+    let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
+    if newest.header.mode == Mode::Written && closed {
+        let slot = writer.slot(State::Idle);
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt, true)?;
+    }
+    Ok(())
 }
 
 /// Gives every segment its index: the one beside it where it fits, a new one where it does not, and
