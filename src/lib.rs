@@ -32,7 +32,8 @@ pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
 pub use position::{Position, PositionError};
-pub use query::{Plan, Query, TypePattern};
+pub use query::plan::Plan;
+pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
 pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
 pub use store::Store;
@@ -43,5 +44,5 @@ pub use time::Timestamp;
 #[doc(hidden)]
 pub mod sim {
     pub use crate::io::sim::*;
-    pub use crate::io::{Clock, ManualClock, Storage};
+    pub use crate::io::{Clock, Entry, File, FsKind, LockGuard, ManualClock, Meta, Mode, Storage};
 }
