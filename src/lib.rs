@@ -7,7 +7,8 @@ mod error;
 mod event;
 mod feed;
 mod format;
-mod io;
+#[doc(hidden)]
+pub mod io;
 mod json;
 pub mod limits;
 mod log;
@@ -19,6 +20,8 @@ mod repair;
 mod report;
 mod segment;
 mod store;
+mod stub;
+pub use stub::*;
 pub mod subject;
 pub mod time;
 mod verify;

@@ -219,10 +219,6 @@ impl Store {
         &self.inner.path
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-
     /// Makes everything acknowledged so far survive power loss. A `Synced` store has nothing to do.
     /// Blocks for as long as the disk takes.
     ///

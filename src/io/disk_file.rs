@@ -29,15 +29,11 @@ impl File for DiskFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_on(buf, offset, |buf, offset| {
-            sys::read(&self.file, buf, offset)
-        })
+        read_on(buf, offset, |buf, offset| sys::read(&self.file, buf, offset))
     }
 
     fn write_all_at(&self, bufs: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        write_on(bufs, offset, |bufs, offset| {
-            sys::write(&self.file, bufs, offset)
-        })
+        write_on(bufs, offset, |bufs, offset| sys::write(&self.file, bufs, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -66,11 +62,7 @@ impl File for DiskFile {
 }
 
 /// Reads on after short reads and interruptions, up to the end of the file.
-fn read_on(
-    buf: &mut [u8],
-    offset: u64,
-    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
-) -> io::Result<usize> {
+fn read_on(buf: &mut [u8], offset: u64, read: impl Fn(&mut [u8], u64) -> io::Result<usize>) -> io::Result<usize> {
     let mut done = 0;
     while done < buf.len() {
         match read(&mut buf[done..], offset + done as u64) {

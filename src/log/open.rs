@@ -112,7 +112,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
-    let open = assemble(storage, root, kind, anchor, look, live, wanted, recovery, lock, begun)?;
+    let open = assemble(storage, kind, anchor, look, live, wanted, recovery, lock, begun)?;
     let core = open.committer.core();
     core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
     Ok(open)
@@ -246,7 +246,6 @@ fn refuse_damage(seen: &Look) -> Result<()> {
 #[expect(clippy::too_many_arguments, reason = "the one place where everything comes together")]
 fn assemble(
     storage: Arc<dyn Storage>,
-    root: &Path,
     kind: FsKind,
     anchor: Anchor,
     look: Look,
@@ -272,8 +271,7 @@ fn assemble(
         })
         .collect();
     let Some(active) = segments.last().map(Arc::clone) else { return Err(Error::invalid("no segment was begun")) };
-    let log =
-        Arc::new(Log::new(Arc::clone(&storage), root.to_owned(), anchor.log, Segments(segments), look.tail, look.tail));
+    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, Segments(segments), look.tail, look.tail));
     index_all(&log, &active, &mut recovery)?;
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
@@ -324,7 +322,7 @@ fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Re
             recovery.notes.push(format!("{}: {why}", segment.idx_path().display()));
         }
         match opened {
-            Opened::Good(idx) => segment.index.write().idx = Some(Arc::new(idx)),
+            Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
             Opened::Missing | Opened::Unfit(_) if !is_active => {
                 let idx = indexer::write_index(log, segment)?;
                 segment.index.write().idx = Some(Arc::new(idx));

@@ -118,20 +118,19 @@ fn too_large(what: &str, unit: &str, found: usize, limit: usize) -> Result<(), A
 fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), AppendError> {
     let invalid =
         |text: String| AppendError::Invalid(Error::invalid(format!("event {index} ({}): {text}", shown(event))));
-    let strings = [
-        ("type", event.event_type(), limits::TYPE_BYTES_MAX),
-        ("actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX),
-        ("on_behalf_of", event.on_behalf_of_str(), limits::ACTOR_BYTES_MAX),
-        ("source", event.source_str(), limits::SOURCE_BYTES_MAX),
-        ("correlation", event.correlation_str(), limits::CORRELATION_BYTES_MAX),
-        ("content type", event.content_type_str(), limits::CONTENT_TYPE_BYTES_MAX),
-        ("id", event.id_str(), limits::ID_BYTES_MAX),
-    ];
-    let size = |what: &str, unit: &str, found: usize, limit: usize| {
-        too_large(what, unit, found, limit).map_err(|_| {
-            let text = format!("event {index} ({}): {what} has {found} {unit}; the limit is {limit}", shown(event));
-            AppendError::TooLarge(Error::new(ErrorKind::TooLarge, text))
-        })
+    let size = |what: &'static str, unit: &'static str, found: usize, limit: usize| {
+        if found <= limit {
+            return Ok(());
+        }
+        let text = format!("event {index} ({}): {what} has {found} {unit}; the limit is {limit}", shown(event));
+        Err(AppendError::TooLarge(Error::new(ErrorKind::TooLarge, text)))
+    };
+    let text = |what: &'static str, text: &str, limit: usize| {
+        size(what, "bytes", text.len(), limit)?;
+        match subject::control_character(text) {
+            Some(found) => Err(invalid(format!("{what} holds the control character {found:?}"))),
+            None => Ok(()),
+        }
     };
     size("the subject", "bytes", event.subject().len(), limits::SUBJECT_BYTES_MAX)?;
     subject::validate(event.subject()).map_err(|error| invalid(error.to_string()))?;
@@ -141,15 +140,15 @@ fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), App
     if let Some(field) = event.empty_field() {
         return Err(invalid(format!("the {field} is empty; leave it out instead")));
     }
-    for (name, text, limit) in strings {
-        size(&format!("the {name}"), "bytes", text.len(), limit)?;
-        no_control(name, text).map_err(invalid)?;
-    }
+    text("the type", event.event_type(), limits::TYPE_BYTES_MAX)?;
+    text("the actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX)?;
+    text("on_behalf_of", event.on_behalf_of_str(), limits::ACTOR_BYTES_MAX)?;
+    text("the source", event.source_str(), limits::SOURCE_BYTES_MAX)?;
+    text("the correlation", event.correlation_str(), limits::CORRELATION_BYTES_MAX)?;
+    text("the content type", event.content_type_str(), limits::CONTENT_TYPE_BYTES_MAX)?;
+    text("the id", event.id_str(), limits::ID_BYTES_MAX)?;
     size("the event", "tags", event.tag_strs().len(), limits::TAGS_MAX)?;
-    for tag in event.tag_strs() {
-        size("a tag", "bytes", tag.len(), limits::TAG_BYTES_MAX)?;
-        no_control("tag", tag).map_err(invalid)?;
-    }
+    event.tag_strs().try_for_each(|tag| text("a tag", tag, limits::TAG_BYTES_MAX))?;
     size("the metadata", "entries", event.meta_strs().len(), limits::META_ENTRIES_MAX)?;
     let meta: usize = event.meta_strs().map(|(name, value)| name.len() + value.len()).sum();
     size("the metadata", "bytes", meta, limits::META_BYTES_MAX)?;
@@ -165,13 +164,6 @@ fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), App
             Err(invalid(format!("the cause is event {cause} of the batch, which is no earlier one")))
         }
         _ => Ok(()),
-    }
-}
-
-fn no_control(name: &str, text: &str) -> Result<(), String> {
-    match subject::control_character(text) {
-        Some(found) => Err(format!("the {name} holds the control character {:?}", found)),
-        None => Ok(()),
     }
 }
 

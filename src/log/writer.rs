@@ -75,7 +75,16 @@ pub(crate) struct Writer {
     pub(crate) keeper: Timekeeper,
     pub(crate) overlay: Overlay,
     /// Full segments whose files are not synced yet, oldest first; `Written` only.
-    pub(crate) unsynced: Vec<Arc<dyn File>>,
+    pub(crate) unsynced: Vec<Unsynced>,
+}
+
+/// A full segment of a `Written` log. Its last slot says that all of it is durable, so it is
+/// written only behind the sync that makes it so.
+#[derive(Debug, Clone)]
+pub(crate) struct Unsynced {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) slot: Slot,
+    pub(crate) salt: u64,
 }
 
 enum Staged {
@@ -342,9 +351,13 @@ impl Writer {
         let begun = begin_segment(&*core.log.storage, &header, synced, false);
         let (file, path) = begun.inspect_err(|_| core.live.end_change())?;
         let len = file.len().map_err(|error| Error::io("look at the new segment", error))?;
-        let old = self.slot(state);
-        let old_room = Arc::clone(&self.room);
-        write_slot(&*old_room.file, &old, self.active.header.salt, synced)?;
+        let slot = self.slot(state);
+        let salt = self.active.header.salt;
+        if synced {
+            write_slot(&*self.room.file, &slot, salt, true)?;
+        } else {
+            self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
+        }
         let prepared = spare.map_or(len, |spare| spare.allocated().max(FIRST_OFFSET));
         let segment = Arc::new(RawSegment::new(Arc::clone(&core.log.storage), path, header, FIRST_OFFSET, self.next));
         segment.index.write().mem = Some(MemIndex::new(0));
@@ -358,8 +371,6 @@ impl Writer {
             core.write_anchor(|anchor| {
                 (anchor.newest_base, anchor.durable, anchor.epoch) = (header.base, durable, epoch)
             })?;
-        } else {
-            self.unsynced.push(Arc::clone(&old_room.file));
         }
         core.jobs.index(core, full);
         Ok(())

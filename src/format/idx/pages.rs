@@ -53,6 +53,23 @@ impl<'a> Writer<'a> {
         self.rest[self.used..self.used + bytes.len()].copy_from_slice(bytes);
         self.used += bytes.len();
     }
+
+    /// Puts entries of `N` bytes each. It stands at a multiple of `N`, and so does every page's end.
+    pub(super) fn put_all<T: Copy, const N: usize>(&mut self, mut values: &[T], encode: impl Fn(T) -> [u8; N]) {
+        while !values.is_empty() {
+            if self.used == PAYLOAD_BYTES {
+                self.rest = &mut std::mem::take(&mut self.rest)[PAGE_BYTES..];
+                self.used = 0;
+            }
+            let (places, _) = self.rest[self.used..PAYLOAD_BYTES].as_chunks_mut::<N>();
+            let (head, tail) = values.split_at(values.len().min(places.len()));
+            for (place, value) in places.iter_mut().zip(head) {
+                *place = encode(*value);
+            }
+            self.used += head.len() * N;
+            values = tail;
+        }
+    }
 }
 
 /// Puts the check of every page but the header.

@@ -143,10 +143,7 @@ fn a_length_survives_apart_from_the_bytes() {
         if file.len().unwrap() == 0 {
             file.set_len(512).unwrap();
             let bytes = content(found, "a").unwrap();
-            assert_eq!(
-                bytes, [0; 512],
-                "what was written beyond a lost length is gone"
-            );
+            assert_eq!(bytes, [0; 512], "what was written beyond a lost length is gone");
         }
     });
 
