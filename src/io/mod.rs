@@ -136,7 +136,12 @@ pub trait File: Send + Sync + Debug {
 
     /// Maps `[0, max_len)` for reading, also beyond the end of the file: pages become readable as
     /// it grows. Nothing is published yet.
-    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>>;
+    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
+        self.map_from(0, max_len)
+    }
+
+    /// The same, but bytes before `first` are never shown, so they may change at any time.
+    fn map_from(&self, first: u64, max_len: u64) -> io::Result<Arc<dyn Mapping>>;
 
     /// Lets go of the file's pages in the page cache, as far as the system does so.
     fn drop_cache(&self) {}

@@ -109,6 +109,9 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
     let mut recovery = Recovery::default();
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
+    if !recovery.created {
+        sync_names(&*storage)?;
+    }
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
@@ -142,6 +145,19 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
         }
         AnchorRead::Missing => Err(identity_error("no such file")),
         AnchorRead::Bad(why) => Err(identity_error(&why)),
+    }
+}
+
+/// The process before may have been killed between giving a file its name and syncing that name. What
+/// is appended now stands under it, so it has to be durable first.
+fn sync_names(storage: &dyn Storage) -> Result<()> {
+    let failed = |error| Error::io("sync the directories of the store", error);
+    storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
+    storage.sync_dir("".as_ref()).map_err(failed)?;
+    match storage.sync_parent() {
+        // Who may not read the directory above did not make the store's own there.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(failed),
     }
 }
 

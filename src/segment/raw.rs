@@ -135,7 +135,7 @@ impl RawSegment {
                 );
                 return Err(bad.at(self.base()..=Position::new(self.next().get().saturating_sub(1))).into());
             }
-            let mapping = file.map(self.header.segment_bytes.max(end)).map_err(failed)?;
+            let mapping = file.map_from(FIRST_OFFSET, self.header.segment_bytes.max(end)).map_err(failed)?;
             // `end` may have moved on since it was loaded; `publish` cannot reach the mapping yet.
             mapping.publish(self.end());
             let _ = self.mapping.set(mapping);
