@@ -169,14 +169,14 @@ fn explore_part(
                 if nested.is_none() {
                     seen.nested.fetch_add(1, Ordering::Relaxed);
                 }
-                guarded(seen, &origin, || found(disk.clone(), run.mode, run.at(ops), seen, &origin, lot, deeper));
+                guarded(seen, &origin, || found(disk.clone(), false, run.mode, run.at(ops), seen, &origin, lot, deeper));
             }
             // A kill loses nothing, so the next process has in its hands what is not durable yet.
             if let Some(nested) = nested.filter(|_| dice.below(effort.nested_every) < 4) {
                 let origin = Origin { run: name.to_owned(), ops, how: "killed".to_owned() };
                 seen.kills.fetch_add(1, Ordering::Relaxed);
-                let mark = run.at(ops).killed();
-                guarded(seen, &origin, || found(replay.kill(), run.mode, &mark, seen, &origin, 0, Some(nested)));
+                let mark = run.at(ops);
+                guarded(seen, &origin, || found(replay.kill(), true, run.mode, mark, seen, &origin, 0, Some(nested)));
             }
         }
         match replay.advance() {
@@ -202,6 +202,7 @@ fn guarded(seen: &Seen, origin: &Origin, check: impl FnOnce() -> Result<(), Stri
 /// Checks a disk that was found. `lot` decides what is tried beyond recovering it.
 fn found(
     disk: std::sync::Arc<SimStorage>,
+    killed: bool,
     mode: Mode,
     mark: &Mark,
     seen: &Seen,
@@ -212,7 +213,8 @@ fn found(
     if lot % 8 == 1 {
         reads_alone(&disk, mark)?;
     }
-    let mut player = Player::begin(&disk, mode, mark, lot)?;
+    let begin = if killed { Player::begin_killed } else { Player::begin };
+    let mut player = begin(&disk, mode, mark, lot)?;
     if player.store.recovery().cut.is_some() {
         seen.cuts.fetch_add(1, Ordering::Relaxed);
     }

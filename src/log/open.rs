@@ -15,7 +15,7 @@ use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, LiveWriter};
 use super::overlay::Overlay;
 use super::recover::act;
-use super::recover::look::{Look, look};
+use super::recover::look::{Look, RawFile, look};
 use super::room::{Room, Spare};
 use super::shared::{Log, Segments};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
@@ -209,8 +209,9 @@ fn recover(
             let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
             let next = match state {
                 Some(State::Cut) => Some(epoch + 1),
-                Some(State::Rolled) => Some(epoch),
+                // Also behind a full segment: the one that followed may be what was lost.
                 _ if renewed => Some(epoch + 1),
+                Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
                 _ => None,
             };
@@ -233,8 +234,25 @@ fn recover(
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
+    } else if wanted.mode == Mode::Written {
+        no_longer_clean(storage, &mut seen)?;
     }
     Ok((seen, live))
+}
+
+/// What is appended to a `Written` segment may be lost without a trace, and then a slot that says
+/// that the writer closed would hide that anything was there. So it is gone before the first append.
+fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
+    let clean = |file: &&RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean);
+    let Some(file) = seen.files.last().filter(clean) else { return Ok(()) };
+    let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
+    let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
+    let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
+    write_slot(&*target, &slot, file.header.salt, true)?;
+    if let Some(file) = seen.files.last_mut() {
+        file.slot = Some(slot);
+    }
+    Ok(())
 }
 
 fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {

@@ -219,7 +219,16 @@ pub(crate) struct Player {
 impl Player {
     /// Opens a store on a disk that was found as `before` says, and checks that it holds that.
     pub(crate) fn begin(disk: &Arc<SimStorage>, mode: Mode, before: &Mark, seed: u64) -> Result<Player, String> {
-        Player::begin_with(disk, mode, before, seed, false)
+        let player = Player::begin_with(disk, mode, before, seed, false)?;
+        before.check(&player.found)?;
+        Ok(player)
+    }
+
+    /// The same on a disk whose last writer was killed, without losing anything.
+    pub(crate) fn begin_killed(disk: &Arc<SimStorage>, mode: Mode, before: &Mark, seed: u64) -> Result<Player, String> {
+        let player = Player::begin_with(disk, mode, before, seed, false)?;
+        before.killed().check(&player.found)?;
+        Ok(player)
     }
 
     pub(crate) fn begin_with(
@@ -233,7 +242,6 @@ impl Player {
         let wanted = options(mode).clock(clock.clone()).background(background);
         let store = wanted.open_on(disk.clone(), root()).map_err(|error| format!("opening fails: {error:?}"))?;
         let found = read_all(&store)?;
-        before.check(&found)?;
         let ends = before.line.ends.range(..=found.len() as u64).copied().collect();
         Ok(Player {
             disk: disk.clone(),
