@@ -1,5 +1,8 @@
 //! What is asked of an append and what comes of it: events, conditions, a key, a deadline.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::event::NewEvent;
 use crate::position::Position;
 use crate::query::Query;
@@ -49,6 +52,40 @@ pub struct Append {
     pub(crate) imported: bool,
     /// Times of an import that keeps them, one an event.
     pub(crate) recorded_at: Option<Vec<Timestamp>>,
+    pub(crate) link: Option<Link>,
+}
+
+/// Appends that were handed in one behind the other and are done in that order: once one of them
+/// has failed, none behind it is done.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain {
+    /// Written and read under the writer's lock, or by the thread that hands the appends in, about
+    /// what it hands in itself; so no ordering is needed.
+    broken: Arc<AtomicBool>,
+}
+
+impl Chain {
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tear(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The place of an append in a chain.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) chain: Chain,
+    /// Where its first event has to stand, where nothing else may come between.
+    pub(crate) first: Option<Position>,
+}
+
+impl PartialEq for Link {
+    fn eq(&self, other: &Link) -> bool {
+        Arc::ptr_eq(&self.chain.broken, &other.chain.broken) && self.first == other.first
+    }
 }
 
 impl Append {

@@ -117,12 +117,14 @@ struct Inner {
     message: String,
     hint: Option<String>,
     corruption: Option<Corruption>,
+    input_index: Option<u64>,
     source: Option<BoxError>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, corruption: None, source: None }))
+        let message = message.into();
+        Error(Box::new(Inner { kind, message, hint: None, corruption: None, input_index: None, source: None }))
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Error {
@@ -149,10 +151,28 @@ impl Error {
         self
     }
 
+    pub(crate) fn at_input(mut self, index: u64) -> Error {
+        self.0.input_index = Some(index);
+        self
+    }
+
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// Which event of an import's input is at fault, counted from 0, where one is. Printed, the error begins with it,
+    /// counted from 1.
+    #[must_use]
+    pub fn input_index(&self) -> Option<u64> {
+        self.0.input_index
+    }
+
+    /// What happened, without the place in an import's input; for whoever knows a better name for it, such as a line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// What to do about it, where that can be said.
@@ -185,6 +205,7 @@ impl Error {
             message: self.0.message.clone(),
             hint: self.0.hint.clone(),
             corruption: self.0.corruption.clone(),
+            input_index: self.0.input_index,
             source: None,
         }))
     }
@@ -207,13 +228,16 @@ impl From<Corruption> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(index) = self.0.input_index {
+            write!(f, "event {} of the input: ", index.saturating_add(1))?;
+        }
         f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.0.kind, self.0.message)
+        write!(f, "{:?}: {self}", self.0.kind)
     }
 }
 

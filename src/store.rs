@@ -112,7 +112,7 @@ impl Store {
         Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, side }) })
     }
 
-    fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
+    pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
         match &self.inner.side {
             _ if self.inner.log.is_closed() => Err(AppendError::Closed),
             Side::Writer { committer, .. } => Ok(committer),
@@ -120,7 +120,7 @@ impl Store {
         }
     }
 
-    fn prepare(&self, committer: &Committer, append: Append) -> Result<Prepared, AppendError> {
+    pub(crate) fn prepare(&self, committer: &Committer, append: Append) -> Result<Prepared, AppendError> {
         let core = committer.core();
         Prepared::new(append, core.log.hasher, limits::batch_bytes_max(core.segment_bytes))
     }

@@ -52,6 +52,9 @@ impl<'a> ImportOptions<'a> {
     pub fn keep_recorded(self, y: bool) -> Self {
         self
     }
+    pub fn on_reject(self, f: impl FnMut(&ImportEvent, &Error) -> ControlFlow<()> + 'a) -> Self {
+        self
+    }
     pub fn on_group(mut self, f: impl FnMut(&ImportReport) -> ControlFlow<()> + 'a) -> Self {
         self.each = Some(Box::new(f));
         self

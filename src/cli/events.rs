@@ -26,12 +26,12 @@ impl EventWriter {
     pub(crate) fn new(format: Format) -> EventWriter {
         let grid = Grid::new([
             Column::number("position"),
-            Column::text("time (UTC)").styled(Style::Dim),
+            Column::text("time (UTC)").whole().styled(Style::Dim),
             Column::text("subject").styled(Style::Cyan),
-            Column::number("version"),
+            Column::number("version").left_out(1),
             Column::text("type"),
-            Column::text("actor"),
-            Column::text("data").styled(Style::Dim).giving_way(),
+            Column::text("actor").left_out(2),
+            Column::text("data").styled(Style::Dim).giving_way().left_out(3),
         ]);
         EventWriter { format, grid, buffer: Vec::new(), count: 0 }
     }

@@ -11,8 +11,10 @@ use super::text;
 const SAMPLE_ROWS: usize = 256;
 /// Blanks between two columns.
 const GAP: usize = 2;
-/// Columns of the terminal below which no column is narrowed to make a row fit.
-const NARROWEST: usize = 6;
+/// What a column that gives way keeps at first, and what it keeps where that is not enough.
+const GIVING_WAY: [usize; 2] = [24, 10];
+/// What any other text keeps.
+const TEXT_KEPT: usize = 8;
 
 /// One column of a grid.
 #[derive(Debug, Clone, Copy)]
@@ -21,23 +23,44 @@ pub(crate) struct Column {
     right: bool,
     /// Whether it gives way first on a narrow terminal.
     gives_way: bool,
+    /// Whether it is shown whole or not at all.
+    whole: bool,
+    /// In which round it is left out on a narrow terminal: 1 before 2; 0 never.
+    left_out: u8,
     style: Style,
 }
 
 impl Column {
     /// Text, from the left.
     pub(crate) const fn text(title: &'static str) -> Column {
-        Column { title, right: false, gives_way: false, style: Style::Plain }
+        Column { title, right: false, gives_way: false, whole: false, left_out: 0, style: Style::Plain }
     }
 
     /// A number, to the right.
     pub(crate) const fn number(title: &'static str) -> Column {
-        Column { title, right: true, gives_way: false, style: Style::Plain }
+        Column { right: true, whole: true, ..Column::text(title) }
     }
 
     /// The column that is narrowed first.
     pub(crate) const fn giving_way(mut self) -> Column {
         self.gives_way = true;
+        self
+    }
+
+    /// A text that says nothing once it is cut, such as a time.
+    pub(crate) const fn whole(mut self) -> Column {
+        self.whole = true;
+        self
+    }
+
+    /// Whether its texts are cut where giving way was not enough.
+    const fn is_cut(&self) -> bool {
+        !self.whole && !self.gives_way
+    }
+
+    /// A column that is left out where there is no room, in this round.
+    pub(crate) const fn left_out(mut self, round: u8) -> Column {
+        self.left_out = round;
         self
     }
 
@@ -118,38 +141,57 @@ impl Grid {
     }
 }
 
-/// The widths of all columns: what they need, or less where the terminal is too narrow.
+/// The widths of all columns: what they need, or less where the terminal is too narrow; 0 for a column left out.
 fn widths(columns: &[Column], rows: &[Vec<Cell>], terminal: Option<usize>) -> Vec<usize> {
     let needs = |(index, column): (usize, &Column)| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| text::width(&cell.text));
-        cells.chain([text::width(column.title)]).max().unwrap_or(0)
+        cells.chain([text::width(column.title)]).max().unwrap_or(0).max(1)
     };
-    let mut widths: Vec<usize> = columns.iter().enumerate().map(needs).collect();
-    let Some(terminal) = terminal else { return widths };
-    let room = terminal.saturating_sub(GAP * columns.len().saturating_sub(1));
-    let mut excess = widths.iter().sum::<usize>().saturating_sub(room);
-    // First the columns that are meant to give way, down to a useful rest, then whichever is the widest.
-    for (width, _) in widths.iter_mut().zip(columns).filter(|(_, column)| column.gives_way) {
-        let cut = excess.min(width.saturating_sub(4 * NARROWEST));
-        *width -= cut;
-        excess -= cut;
-    }
-    while excess > 0 {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > NARROWEST => *widest -= 1,
-            _ => break,
+    let needed: Vec<usize> = columns.iter().enumerate().map(needs).collect();
+    let Some(terminal) = terminal else { return needed };
+    let mut widths = needed.clone();
+    narrow(&mut widths, terminal, |index| columns[index].gives_way.then_some(GIVING_WAY[0]));
+    let rounds = columns.iter().map(|column| column.left_out).max().unwrap_or(0);
+    for round in 1..=rounds {
+        if excess(&widths, terminal) > 0 {
+            let leaves = |column: &Column| column.left_out == round;
+            widths.iter_mut().zip(columns).filter(|(_, column)| leaves(column)).for_each(|(width, _)| *width = 0);
         }
-        excess -= 1;
+        narrow(&mut widths, terminal, |index| columns[index].gives_way.then_some(GIVING_WAY[1]));
+        narrow(&mut widths, terminal, |index| columns[index].is_cut().then_some(TEXT_KEPT));
     }
+    // What was made narrow in vain, since a column was left out after it, gets its room back.
+    widths.iter_mut().zip(&needed).filter(|(width, _)| **width > 0).for_each(|(width, needed)| *width = *needed);
+    narrow(&mut widths, terminal, |index| columns[index].gives_way.then_some(GIVING_WAY[0]));
+    narrow(&mut widths, terminal, |index| columns[index].gives_way.then_some(GIVING_WAY[1]));
+    narrow(&mut widths, terminal, |index| columns[index].is_cut().then_some(TEXT_KEPT));
     widths
+}
+
+/// How many columns of the terminal a row takes beyond those that there are.
+fn excess(widths: &[usize], terminal: usize) -> usize {
+    let shown = widths.iter().filter(|width| **width > 0).count();
+    (widths.iter().sum::<usize>() + GAP * shown.saturating_sub(1)).saturating_sub(terminal)
+}
+
+/// Narrows the widest of those columns that may be narrowed, each down to what it keeps, until a row fits.
+fn narrow(widths: &mut [usize], terminal: usize, keeps: impl Fn(usize) -> Option<usize>) {
+    for _ in 0..excess(widths, terminal) {
+        let may = |(index, width): &(usize, &mut usize)| keeps(*index).is_some_and(|kept| **width > kept);
+        match widths.iter_mut().enumerate().filter(may).max_by_key(|(_, width)| **width) {
+            Some((_, widest)) => *widest -= 1,
+            None => return,
+        }
+    }
 }
 
 fn print(out: &mut Out, columns: &[Column], widths: &[usize], cells: &[Cell]) -> Done {
     let mut line = String::new();
     let mut owed = 0;
     let mut room = out.width.unwrap_or(usize::MAX);
-    for (index, ((column, width), cell)) in columns.iter().zip(widths).zip(cells).enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    for ((column, width), cell) in columns.iter().zip(widths).zip(cells).filter(|((_, width), _)| **width > 0) {
+        if !std::mem::take(&mut is_first) {
             owed += GAP;
         }
         let shown = match out.width {
@@ -193,21 +235,32 @@ mod tests {
         cells.iter().map(|text| Cell::from(*text)).collect()
     }
 
-    const COLUMNS: [Column; 3] =
-        [Column::number("position"), Column::text("subject"), Column::text("data").giving_way()];
+    const COLUMNS: [Column; 4] = [
+        Column::number("position"),
+        Column::text("subject"),
+        Column::text("time").whole().left_out(1),
+        Column::text("data").giving_way().left_out(2),
+    ];
 
     #[test]
     fn columns_take_what_they_need_where_nothing_has_to_fit() {
-        let rows = [row(&["1", "note/n-1", &"x".repeat(300)])];
-        assert_eq!(widths(&COLUMNS, &rows, None), [8, 8, 300]);
+        let rows = [row(&["1", "note/n-1", "2020-01-01", &"x".repeat(300)])];
+        assert_eq!(widths(&COLUMNS, &rows, None), [8, 8, 10, 300]);
     }
 
     #[test]
-    fn the_preview_gives_way_first_then_the_widest() {
-        let rows = [row(&["1", &"s".repeat(40), &"x".repeat(300)])];
-        assert_eq!(widths(&COLUMNS, &rows, Some(100)), [8, 40, 48]);
-        assert_eq!(widths(&COLUMNS, &rows, Some(60)).iter().sum::<usize>(), 56);
+    fn a_row_fits_and_no_number_nor_time_is_cut() {
+        let rows = [row(&["1", &"s".repeat(40), "2020-01-01", &"x".repeat(300)])];
+        // The preview gives way first, then the time is left out, then texts are cut, then the preview goes.
+        assert_eq!(widths(&COLUMNS, &rows, Some(100)), [8, 40, 10, 36]);
+        assert_eq!(widths(&COLUMNS, &rows, Some(88)), [8, 40, 10, 24]);
+        assert_eq!(widths(&COLUMNS, &rows, Some(80)), [8, 40, 0, 28]);
+        assert_eq!(widths(&COLUMNS, &rows, Some(60)), [8, 38, 0, 10]);
+        assert_eq!(widths(&COLUMNS, &rows, Some(29)), [8, 19, 0, 0]);
         // Narrower than any row can be: the line itself is cut when it is printed.
-        assert_eq!(widths(&COLUMNS, &rows, Some(10)), [6, 6, 6]);
+        assert_eq!(widths(&COLUMNS, &rows, Some(10)), [8, 8, 0, 0]);
+        for terminal in 18..400 {
+            assert_eq!(excess(&widths(&COLUMNS, &rows, Some(terminal)), terminal), 0, "{terminal}");
+        }
     }
 }

@@ -59,9 +59,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let mut fields = Fields::new();
     let mut grid = Grid::new([
         Column::number("version"),
-        Column::text("when (UTC)").styled(Style::Dim),
+        Column::text("when (UTC)").whole().styled(Style::Dim),
         Column::text("who"),
-        Column::text("type"),
+        Column::text("type").left_out(1),
         Column::text("what changed").giving_way(),
     ]);
     let mut count = 0;

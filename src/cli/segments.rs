@@ -61,16 +61,16 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         return out.json_list(&rows, format);
     }
     let mut grid = Grid::new([
-        Column::text("file").styled(Style::Dim),
-        Column::text("form"),
-        Column::text("mode"),
+        Column::text("file").whole().left_out(2).styled(Style::Dim),
+        Column::text("form").whole(),
+        Column::text("mode").whole().left_out(3),
         Column::number("first"),
         Column::number("last"),
         Column::number("events"),
         Column::number("used"),
-        Column::number("file size"),
-        Column::number("index"),
-        Column::text("recorded from (UTC)").styled(Style::Dim),
+        Column::number("file size").left_out(4),
+        Column::number("index").left_out(2),
+        Column::text("recorded from (UTC)").whole().left_out(1).styled(Style::Dim),
     ]);
     for (row, info) in rows.iter().zip(&segments) {
         let is_empty = row.events == 0;

@@ -90,6 +90,12 @@ impl Draft {
         self.bytes.len() as u64 + ALIGN
     }
 
+    /// The same of a frame without a key whose records are so long together, in bytes.
+    pub(crate) fn frame_bytes_max_of(record_bytes: u64, count: usize, keeps_times: bool) -> u64 {
+        let each = ENTRY_BYTES + if keeps_times { 8 } else { 0 };
+        align_up((HEADER_BYTES + count * each) as u64 + record_bytes, ALIGN) + ALIGN
+    }
+
     /// The frame as it stands.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -63,6 +63,23 @@ pub(crate) struct Record<'a> {
     pub(crate) data: &'a [u8],
 }
 
+/// Length of the record of `event`, in bytes.
+pub(crate) fn len(event: &NewEvent) -> usize {
+    let content_type = event.content_type_str();
+    let has_code = CONTENT_CODES.iter().any(|(_, text)| *text == content_type);
+    let tags: usize = event.tag_strs().map(|tag| 2 + tag.len()).sum();
+    let meta: usize = event.meta_strs().map(|(name, value)| 4 + name.len() + value.len()).sum();
+    let text = event.subject().len()
+        + event.event_type().len()
+        + event.actor_parts().map_or(0, |(_, actor)| actor.len())
+        + event.on_behalf_of_str().len()
+        + event.source_str().len()
+        + event.correlation_str().len()
+        + if has_code { 0 } else { content_type.len() }
+        + event.id_str().len();
+    HEADER_BYTES + tags + meta + text + event.data().len()
+}
+
 /// Appends the record of `event`. The caller has checked the event against the limits, so every
 /// length fits its field.
 pub(crate) fn encode(event: &NewEvent, out: &mut Vec<u8>) {
@@ -119,6 +136,7 @@ pub(crate) fn encode(event: &NewEvent, out: &mut Vec<u8>) {
         out.extend_from_slice(value.as_bytes());
     }
     out.extend_from_slice(event.data());
+    debug_assert_eq!(out.len() - start, len(event), "a record is as long as it was said to be");
     let len = (out.len() - start) as u32;
     out[start..start + 4].copy_from_slice(&len.to_le_bytes());
 }

@@ -73,6 +73,11 @@ impl Jobs {
         }
     }
 
+    /// Whether there are no threads, for a simulation.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.inline
+    }
+
     /// The tree as far as it was hashed.
     pub(crate) fn tree(&self) -> Tree {
         self.tree.lock().clone()

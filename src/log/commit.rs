@@ -147,6 +147,11 @@ impl Ticket {
         }
     }
 
+    /// Whether it was refused without ever being handed in.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.inner.is_err()
+    }
+
     /// Whether the outcome is known.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -1,7 +1,7 @@
 //! An append on its way in: checked against the limits, laid out, checksummed and hashed by the
 //! thread that asks for it, before any lock is taken.
 
-use crate::append::{Append, Condition};
+use crate::append::{Append, Condition, Link};
 use crate::error::{AppendError, Error, ErrorKind};
 use crate::event::{Cause, NewEvent};
 use crate::format::draft::{Draft, DraftFacts};
@@ -26,15 +26,18 @@ pub(crate) struct Prepared {
     /// The idempotency key and its hash.
     pub(crate) key: Option<(String, u64)>,
     pub(crate) recorded_at: Option<Vec<Timestamp>>,
+    pub(crate) link: Option<Link>,
 }
 
 impl Prepared {
     /// Checks and lays out an append. `batch_bytes_max` is what a frame may take.
     pub(crate) fn new(append: Append, hasher: TermHasher, batch_bytes_max: u64) -> Result<Prepared, AppendError> {
-        let Append { events, conditions, before, key, imported, recorded_at } = append;
+        let Append { events, conditions, before, key, imported, recorded_at, link } = append;
         check_batch(&events, &conditions, key.as_deref(), recorded_at.as_deref())?;
         for (index, event) in events.iter().enumerate() {
-            check_event(index, event, imported)?;
+            check_event(event, imported)
+                .and_then(|()| check_cause(index, event))
+                .map_err(|refusal| refusal.of_event(index, event))?;
         }
         let facts = DraftFacts { key: key.as_deref(), imported, recorded_at: recorded_at.as_deref() };
         let draft = Draft::new(&events, &facts);
@@ -54,7 +57,7 @@ impl Prepared {
             let hash = hasher.hash(Dimension::Key, key.as_bytes());
             (key, hash)
         });
-        Ok(Prepared { draft, events, terms, sparse, conditions, before, key, recorded_at })
+        Ok(Prepared { draft, events, terms, sparse, conditions, before, key, recorded_at, link })
     }
 }
 
@@ -91,10 +94,10 @@ fn check_batch(
     if events.is_empty() {
         return invalid("an append needs at least one event".to_owned());
     }
-    too_large("a batch", "events", events.len(), limits::BATCH_EVENTS_MAX)?;
-    too_large("an append", "conditions", conditions.len(), limits::CONDITIONS_MAX)?;
+    size("a batch", "events", events.len(), limits::BATCH_EVENTS_MAX).map_err(Refusal::of_batch)?;
+    size("an append", "conditions", conditions.len(), limits::CONDITIONS_MAX).map_err(Refusal::of_batch)?;
     if let Some(key) = key {
-        too_large("the key", "bytes", key.len(), limits::KEY_BYTES_MAX)?;
+        size("the key", "bytes", key.len(), limits::KEY_BYTES_MAX).map_err(Refusal::of_batch)?;
         if key.is_empty() {
             return invalid("the key is empty".to_owned());
         }
@@ -105,50 +108,62 @@ fn check_batch(
     Ok(())
 }
 
-fn too_large(what: &str, unit: &str, found: usize, limit: usize) -> Result<(), AppendError> {
-    if found <= limit {
-        return Ok(());
-    }
-    Err(AppendError::TooLarge(Error::new(
-        ErrorKind::TooLarge,
-        format!("{what} has {found} {unit}; the limit is {limit}"),
-    )))
+/// Why an event cannot be appended, in words that do not name the event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Invalid(String),
+    TooLarge(String),
+    /// A name that belongs to the store.
+    Reserved(String),
 }
 
-fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), AppendError> {
-    let invalid =
-        |text: String| AppendError::Invalid(Error::invalid(format!("event {index} ({}): {text}", shown(event))));
-    let size = |what: &'static str, unit: &'static str, found: usize, limit: usize| {
-        if found <= limit {
-            return Ok(());
+impl Refusal {
+    fn of_event(self, index: usize, event: &NewEvent) -> AppendError {
+        let named = |text: String| format!("event {index} ({}): {text}", shown(event));
+        match self {
+            Refusal::Invalid(text) => Refusal::Invalid(named(text)).of_batch(),
+            Refusal::TooLarge(text) => Refusal::TooLarge(named(text)).of_batch(),
+            Refusal::Reserved(_) => self.of_batch(),
         }
-        let text = format!("event {index} ({}): {what} has {found} {unit}; the limit is {limit}", shown(event));
-        Err(AppendError::TooLarge(Error::new(ErrorKind::TooLarge, text)))
-    };
-    let text = |what: &'static str, text: &str, limit: usize| {
-        size(what, "bytes", text.len(), limit)?;
-        match subject::control_character(text) {
-            Some(found) => Err(invalid(format!("{what} holds the control character {found:?}"))),
-            None => Ok(()),
+    }
+
+    fn of_batch(self) -> AppendError {
+        match self {
+            Refusal::Invalid(text) => AppendError::Invalid(Error::invalid(text)),
+            Refusal::TooLarge(text) => AppendError::TooLarge(Error::new(ErrorKind::TooLarge, text)),
+            Refusal::Reserved(name) => AppendError::Reserved(name),
         }
-    };
+    }
+}
+
+/// Checks an event by itself. Reserved names are taken from an import.
+pub(crate) fn check_event(event: &NewEvent, imported: bool) -> Result<(), Refusal> {
+    let strings = [
+        ("the type", event.event_type(), limits::TYPE_BYTES_MAX),
+        ("the actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX),
+        ("the on_behalf_of", event.on_behalf_of_str(), limits::ACTOR_BYTES_MAX),
+        ("the source", event.source_str(), limits::SOURCE_BYTES_MAX),
+        ("the correlation", event.correlation_str(), limits::CORRELATION_BYTES_MAX),
+        ("the content type", event.content_type_str(), limits::CONTENT_TYPE_BYTES_MAX),
+        ("the id", event.id_str(), limits::ID_BYTES_MAX),
+    ];
     size("the subject", "bytes", event.subject().len(), limits::SUBJECT_BYTES_MAX)?;
-    subject::validate(event.subject()).map_err(|error| invalid(error.to_string()))?;
+    subject::validate(event.subject()).map_err(|error| Refusal::Invalid(error.to_string()))?;
     if event.event_type().is_empty() {
-        return Err(invalid("the type is empty".to_owned()));
+        return Err(Refusal::Invalid("the type is empty".to_owned()));
     }
     if let Some(field) = event.empty_field() {
-        return Err(invalid(format!("the {field} is empty; leave it out instead")));
+        return Err(Refusal::Invalid(format!("the {field} is empty; leave it out instead")));
     }
-    text("the type", event.event_type(), limits::TYPE_BYTES_MAX)?;
-    text("the actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX)?;
-    text("on_behalf_of", event.on_behalf_of_str(), limits::ACTOR_BYTES_MAX)?;
-    text("the source", event.source_str(), limits::SOURCE_BYTES_MAX)?;
-    text("the correlation", event.correlation_str(), limits::CORRELATION_BYTES_MAX)?;
-    text("the content type", event.content_type_str(), limits::CONTENT_TYPE_BYTES_MAX)?;
-    text("the id", event.id_str(), limits::ID_BYTES_MAX)?;
+    for (name, text, limit) in strings {
+        size(name, "bytes", text.len(), limit)?;
+        no_control(name, text)?;
+    }
     size("the event", "tags", event.tag_strs().len(), limits::TAGS_MAX)?;
-    event.tag_strs().try_for_each(|tag| text("a tag", tag, limits::TAG_BYTES_MAX))?;
+    for tag in event.tag_strs() {
+        size("a tag", "bytes", tag.len(), limits::TAG_BYTES_MAX)?;
+        no_control("a tag", tag)?;
+    }
     size("the metadata", "entries", event.meta_strs().len(), limits::META_ENTRIES_MAX)?;
     let meta: usize = event.meta_strs().map(|(name, value)| name.len() + value.len()).sum();
     size("the metadata", "bytes", meta, limits::META_BYTES_MAX)?;
@@ -156,14 +171,33 @@ fn check_event(index: usize, event: &NewEvent, imported: bool) -> Result<(), App
     if !imported {
         let names = std::iter::once(event.event_type()).chain(event.meta_strs().map(|(name, _)| name));
         if let Some(name) = names.into_iter().find(|name| name.starts_with(RESERVED)) {
-            return Err(AppendError::Reserved(name.to_owned()));
+            return Err(Refusal::Reserved(name.to_owned()));
         }
     }
+    Ok(())
+}
+
+/// A cause within the batch has to be an earlier event of it.
+fn check_cause(index: usize, event: &NewEvent) -> Result<(), Refusal> {
     match event.cause() {
         Some(Cause::InBatch(cause)) if cause >= index => {
-            Err(invalid(format!("the cause is event {cause} of the batch, which is no earlier one")))
+            Err(Refusal::Invalid(format!("the cause is event {cause} of the batch, which is no earlier one")))
         }
         _ => Ok(()),
+    }
+}
+
+fn size(what: &str, unit: &str, found: usize, limit: usize) -> Result<(), Refusal> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(Refusal::TooLarge(format!("{what} has {found} {unit}; the limit is {limit}")))
+}
+
+fn no_control(name: &str, text: &str) -> Result<(), Refusal> {
+    match subject::control_character(text) {
+        Some(found) => Err(Refusal::Invalid(format!("{name} holds the control character {found:?}"))),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::recover::act::begin_segment;
 use super::room::Room;
 use super::timekeeper::{Now, Timekeeper};
-use crate::append::Appended;
+use crate::append::{Appended, Link};
 use crate::error::{AppendError, Error, Result, is_full};
 use crate::format::draft::Place;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
@@ -51,6 +51,15 @@ impl Member {
 
     pub(crate) fn is_staged(&self) -> bool {
         self.placed.is_some() && self.outcome.is_none()
+    }
+
+    /// Settles it as not done, and with it all that stand behind it in its chain.
+    fn refuse(&mut self, error: AppendError) {
+        self.placed = None;
+        self.outcome = Some(Err(error));
+        if let Some(link) = &self.prepared.link {
+            link.chain.tear();
+        }
     }
 }
 
@@ -113,11 +122,11 @@ impl Writer {
                     match again {
                         Ok(Staged::Done) => {}
                         // A batch is at most half a segment, so it fits an empty one.
-                        Ok(Staged::SegmentFull) => members[index].outcome = Some(Err(too_long())),
-                        Err(error) => members[index].outcome = Some(Err(error)),
+                        Ok(Staged::SegmentFull) => members[index].refuse(too_long()),
+                        Err(error) => members[index].refuse(error),
                     }
                 }
-                Err(error) => members[index].outcome = Some(Err(error)),
+                Err(error) => members[index].refuse(error),
             }
         }
         self.flush(core, &mut members[start..], &stage);
@@ -135,6 +144,9 @@ impl Writer {
     ) -> Result<Staged, AppendError> {
         if core.poison.is_set() {
             return Err(core.poisoned(false));
+        }
+        if let Some(link) = &members[index].prepared.link {
+            check_link(link, stage.next)?;
         }
         if self.settle_by_key(core, members, index)? {
             return Ok(Staged::Done);
@@ -193,34 +205,26 @@ impl Writer {
     ) -> Result<Vec<u64>, AppendError> {
         let events = &member.prepared.events;
         let mut versions = Vec::with_capacity(events.len());
-        let lookup = self.active.index.read();
-        let single = events.len() == 1 && earlier.is_empty();
         for (at, (event, terms)) in (0u32..).zip(events.iter().zip(&member.prepared.terms)) {
             let same = |(other, other_event): (u32, u32)| {
                 let of = if other == index { Some(member) } else { earlier.get(other as usize) };
                 of.and_then(|member| member.prepared.events.get(other_event as usize))
                     .is_some_and(|other| other.subject() == event.subject())
             };
-            let known = if self.overlay.is_empty() { None } else { self.overlay.version(terms.subject, same) };
-            let known = known
-                .or_else(|| lookup.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject())));
-            let version = match known {
+            // Locked for each event anew: looking further back may have to put a damaged index aside.
+            let in_memory = || {
+                let index = self.active.index.read();
+                index.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject()))
+            };
+            let version = match self.overlay.version(terms.subject, same).or_else(in_memory) {
                 Some(version) => version,
                 None => core
                     .log
                     .last_of_subject_before(&self.active, event.subject(), terms.subject)?
                     .map_or(0, |(_, version)| version),
             } + 1;
-            if !single {
-                self.overlay.set(terms.subject, version, (index, at), same);
-            }
+            self.overlay.set(terms.subject, version, (index, at), same);
             versions.push(version);
-        }
-        drop(lookup);
-        if single {
-            // The usual case of one event in one append: later members still have to find it.
-            let terms = &member.prepared.terms[0];
-            self.overlay.set(terms.subject, versions[0], (index, 0), |_| false);
         }
         Ok(versions)
     }
@@ -234,8 +238,7 @@ impl Writer {
             Ok(()) => self.publish(core, members, stage),
             Err(failure) => {
                 for member in members.iter_mut().filter(|member| member.is_staged() || member.leans_on_group) {
-                    member.placed = None;
-                    member.outcome = Some(Err(failure.error(core)));
+                    member.refuse(failure.error(core));
                 }
             }
         }
@@ -350,11 +353,11 @@ impl Writer {
         core.live.begin_change();
         let begun = begin_segment(&*core.log.storage, &header, synced, false);
         let (file, path) = begun.inspect_err(|_| core.live.end_change())?;
-        let len = file.len().map_err(|error| Error::io("look at the new segment", error))?;
+        let len = file.len().unwrap_or(FIRST_OFFSET);
         let slot = self.slot(state);
         let salt = self.active.header.salt;
         if synced {
-            write_slot(&*self.room.file, &slot, salt, true)?;
+            write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change())?;
         } else {
             self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
         }
@@ -409,6 +412,22 @@ impl Failure {
             Failure::Refused(error) => AppendError::from(error.duplicate()),
             Failure::Unknown => core.poisoned(true),
         }
+    }
+}
+
+/// Whether all before it in its chain are in the log, and it would stand where it has to.
+fn check_link(link: &Link, next: Position) -> Result<(), AppendError> {
+    if link.chain.is_broken() {
+        let text = "an append that this one had to come behind was not done";
+        return Err(AppendError::Failed(Error::new(crate::error::ErrorKind::Io, text)));
+    }
+    match link.first {
+        Some(first) if first != next => Err(AppendError::Conflict {
+            position: Position::new(next.get() - 1),
+            condition: format!("the next event has to stand at position {first}"),
+            found: format!("position {} is taken", Position::new(next.get() - 1)),
+        }),
+        _ => Ok(()),
     }
 }
 

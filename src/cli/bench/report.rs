@@ -137,7 +137,7 @@ impl Report {
             Column::number("events/s").styled(Style::Green),
             Column::number("p50"),
             Column::number("p99"),
-            Column::text("beside it").styled(Style::Dim),
+            Column::text("beside it").whole().left_out(1).styled(Style::Dim),
         ]);
         for row in self.rows.iter().filter(|row| row.section == section) {
             let rate = if row.unit == "events/s" { text::count(row.value as u64) } else { String::new() };

@@ -1,6 +1,5 @@
 //! The events of an input: read and parsed on a thread of their own, handed over in chunks.
 
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -34,8 +33,16 @@ pub(super) struct BadLine {
     pub(super) is_cut: bool,
 }
 
-/// What a line came to. The event is boxed so that a chunk of good lines is not laid out for bad ones.
-type Parsed = Result<(u64, ImportEvent), BadLine>;
+/// An event, and the line that it was read from.
+struct Good {
+    line: u64,
+    event: ImportEvent,
+    /// The line itself, where rejects are kept: the store may still refuse the event.
+    text: Vec<u8>,
+}
+
+/// What a line came to.
+type Parsed = Result<Good, BadLine>;
 
 /// Lines that were parsed, and how many bytes they took.
 struct Chunk {
@@ -50,9 +57,8 @@ pub(super) struct Feed {
     rejects: Option<Rejects>,
     stopped: Option<(u64, String)>,
     bytes: u64,
-    /// Lines that were handed over since the last commit.
-    first_uncommitted: Option<u64>,
-    last_line: u64,
+    /// The line of the event that was handed over last, and its text where rejects are kept.
+    last: (u64, Vec<u8>),
 }
 
 impl Feed {
@@ -61,25 +67,16 @@ impl Feed {
         let (to, chunks) = sync_channel(CHUNKS_AHEAD);
         let stops_at_bad_line = rejects.is_none();
         std::thread::spawn(move || read(lines, &to, stops_at_bad_line));
-        Feed {
-            chunks,
-            ready: Vec::new().into_iter(),
-            rejects,
-            stopped: None,
-            bytes: 0,
-            first_uncommitted: None,
-            last_line: 0,
-        }
+        Feed { chunks, ready: Vec::new().into_iter(), rejects, stopped: None, bytes: 0, last: (0, Vec::new()) }
     }
 
     /// The next event; `None` at the end, at a bad line and after Ctrl-C.
     pub(super) fn next(&mut self) -> Option<ImportEvent> {
         while self.stopped.is_none() && !interrupt::asked() {
             match self.ready.next() {
-                Some(Ok((line, event))) => {
-                    self.first_uncommitted.get_or_insert(line);
-                    self.last_line = line;
-                    return Some(event);
+                Some(Ok(good)) => {
+                    self.last = (good.line, good.text);
+                    return Some(good.event);
                 }
                 Some(Err(bad)) => self.reject(&bad),
                 None => match self.chunks.recv_timeout(LOOK_AROUND) {
@@ -105,17 +102,10 @@ impl Feed {
         }
     }
 
-    /// Everything handed over so far is in the store.
-    pub(super) fn committed(&mut self) {
-        self.first_uncommitted = None;
-    }
-
-    /// The lines that were handed over and are not in the store: `line 7` or `lines 7 to 9`.
-    pub(super) fn uncommitted(&self) -> String {
-        match self.first_uncommitted {
-            Some(first) => shown(first..=self.last_line),
-            None => shown(self.last_line..=self.last_line),
-        }
+    /// The store refused the event that was handed over last. Without a place for rejects that is the end too.
+    pub(super) fn reject_last(&mut self, reason: String) {
+        let (line, text) = std::mem::take(&mut self.last);
+        self.reject(&BadLine { line, reason, text, is_cut: false });
     }
 
     /// The line that ended the input, and why.
@@ -134,14 +124,6 @@ impl Feed {
     /// Bytes of lines that were taken.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
-    }
-}
-
-fn shown(lines: RangeInclusive<u64>) -> String {
-    if lines.start() == lines.end() {
-        format!("line {}", lines.start())
-    } else {
-        format!("lines {} to {}", lines.start(), lines.end())
     }
 }
 
@@ -177,12 +159,13 @@ fn read(mut lines: Lines, to: &SyncSender<Chunk>, stops_at_bad_line: bool) {
             };
             chunk.bytes += line.len() as u64 + 1;
             goes_on &= parsed.is_ok() || !stops_at_bad_line;
-            chunk.parsed.push(parsed.map(|event| (number, event)).map_err(|reason| BadLine {
-                line: number,
-                reason,
-                text: line.clone(),
-                is_cut,
-            }));
+            chunk.parsed.push(match parsed {
+                Ok(event) => {
+                    let text = if stops_at_bad_line { Vec::new() } else { line.clone() };
+                    Ok(Good { line: number, event, text })
+                }
+                Err(reason) => Err(BadLine { line: number, reason, text: line.clone(), is_cut }),
+            });
         }
         if to.send(chunk).is_err() || !goes_on {
             return;

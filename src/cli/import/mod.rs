@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use annals::{Durability, ErrorKind, ImportOptions, ImportReport, limits};
+use annals::{Durability, ImportOptions, ImportReport, limits};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -90,24 +90,27 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let rejects = args.keep_going.then(|| Rejects::beside(&args.file));
     let feed = RefCell::new(Feed::start(input.lines, rejects));
     let events = std::iter::from_fn(|| feed.borrow_mut().next());
-    let options =
-        ImportOptions::new().batch(args.batch as usize).keep_recorded(args.keep_recorded).on_group(|so_far| {
+    let options = ImportOptions::new()
+        .batch(args.batch as usize)
+        .keep_recorded(args.keep_recorded)
+        .on_group(|so_far| {
             bar.show(so_far, began.elapsed());
-            feed.borrow_mut().committed();
             if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        // Where the refusal is the end, the feed ends; so there is a report of what came before in any case.
+        .on_reject(|_, error| {
+            feed.borrow_mut().reject_last(error.to_string());
+            ControlFlow::Continue(())
         });
     let imported = store.import(events, options);
     bar.clear();
     let feed = feed.into_inner();
-
     let report = match imported {
         Ok(report) => report,
         Err(error) => {
-            // What was committed stays; closing syncs it.
-            let tail = store.reader().tail();
-            let closed = open::close(&store, &path);
-            let failure = refused(&error, &feed, args, &path, tail.get());
-            return closed.and(Err(failure));
+            // What was committed stays. Where closing fails too, it is for the reason that is told.
+            let _ = store.close();
+            return Err(Failure::of_store(&error, &path));
         }
     };
     store.sync().map_err(|error| Failure::of_store(&error, &path))?;
@@ -197,18 +200,6 @@ fn outcome(args: &Args, answer: &Answer, feed: &Feed, path: &Path) -> Done {
         )
         .hinting("all others are in the store; each reject stands there with its line and its reason")),
         _ => Ok(()),
-    }
-}
-
-/// The store refused a group. If one of its events was at fault, the lines are named.
-fn refused(error: &annals::Error, feed: &Feed, args: &Args, path: &Path, tail: u64) -> Failure {
-    match error.kind() {
-        ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Reserved => {
-            let lines = feed.uncommitted();
-            Failure::new(Code::Failure, format!("{lines}: {error}, {}", args.file.display()))
-                .hinting(format!("what came before is in the store, whose tail is at {tail}"))
-        }
-        _ => Failure::of_store(error, path),
     }
 }
 
