@@ -70,7 +70,7 @@ pub(crate) fn create(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
     file.set_len(0).map_err(failed)?;
     file.set_len(FILE_BYTES as u64).map_err(failed)?;
     file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
+    file.sync_data().map_err(|error| Error::sync("sync ANCHOR", error))?;
     storage.rename(ANCHOR_TMP.as_ref(), ANCHOR.as_ref()).map_err(failed)?;
     storage.sync_dir("".as_ref()).map_err(failed)?;
     storage.sync_parent().map_err(failed)
@@ -81,5 +81,5 @@ pub(crate) fn write(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
     let failed = |error| Error::io("write ANCHOR", error);
     let file = storage.open(ANCHOR.as_ref(), Mode::Write).map_err(failed)?;
     file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
-    file.sync_data().map_err(failed)
+    file.sync_data().map_err(|error| Error::sync("sync ANCHOR", error))
 }

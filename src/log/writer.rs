@@ -357,7 +357,9 @@ impl Writer {
         let slot = self.slot(state);
         let salt = self.active.header.salt;
         if synced {
-            write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change())?;
+            // The new file has its name: nothing from here on may pass for a refused append.
+            let slotted = write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change());
+            slotted.map_err(Error::not_full)?;
         } else {
             self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
         }
@@ -373,7 +375,8 @@ impl Writer {
             let durable = core.log.durable();
             core.write_anchor(|anchor| {
                 (anchor.newest_base, anchor.durable, anchor.epoch) = (header.base, durable, epoch)
-            })?;
+            })
+            .map_err(Error::not_full)?;
         }
         core.jobs.index(core, full);
         Ok(())
@@ -438,7 +441,7 @@ fn too_long() -> AppendError {
 pub(crate) fn write_slot(file: &dyn File, slot: &Slot, salt: u64, sync: bool) -> Result<()> {
     let failed = |error| Error::io("write a slot", error);
     file.write_all_at(&mut [IoSlice::new(&slot.encode(salt)[..])], slot.offset()).map_err(failed)?;
-    if sync { file.sync_data().map_err(failed) } else { Ok(()) }
+    if sync { file.sync_data().map_err(|error| Error::sync("sync a slot", error)) } else { Ok(()) }
 }
 
 /// Puts zeros where a failed write may have left anything.

@@ -34,6 +34,11 @@ fn failed(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::io(format_args!("{what} {}", path.display()), error)
 }
 
+fn unsynced(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |error| Error::sync(format_args!("sync {}", path.display()), error)
+}
+
 /// Writes the frames that nothing proves durable once more and syncs them. Returns how many events
 /// they hold.
 pub(crate) fn rewrite_unproven(storage: &dyn Storage, look: &Look) -> Result<u64> {
@@ -46,7 +51,7 @@ pub(crate) fn rewrite_unproven(storage: &dyn Storage, look: &Look) -> Result<u64
         };
         let target = storage.open(&file.path, Mode::Write).map_err(failed("open", &file.path))?;
         copy(&*file.file, &*target, first.offset, file.end).map_err(failed("write again", &file.path))?;
-        target.sync_data().map_err(failed("sync", &file.path))?;
+        target.sync_data().map_err(unsynced(&file.path))?;
         events += file.next.get() - first.first.get();
     }
     Ok(events)
@@ -71,7 +76,7 @@ fn copy(from: &dyn File, to: &dyn File, start: u64, end: u64) -> std::io::Result
 pub(crate) fn quarantine(storage: &dyn Storage, path: &Path) -> Result<PathBuf> {
     let directory = Path::new(QUARANTINE);
     storage.create_dir_all(directory).map_err(failed("create", directory))?;
-    storage.sync_dir("".as_ref()).map_err(failed("sync", directory))?;
+    storage.sync_dir("".as_ref()).map_err(unsynced(directory))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let inode =
         storage.metadata(path).map_err(failed("look at", path))?.map(|meta| (meta.device, meta.inode, meta.len));
@@ -90,8 +95,8 @@ pub(crate) fn quarantine(storage: &dyn Storage, path: &Path) -> Result<PathBuf> 
         }
     };
     let file = storage.open(&kept, Mode::Read).map_err(failed("open", &kept))?;
-    file.sync_data().map_err(failed("sync", &kept))?;
-    storage.sync_dir(directory).map_err(failed("sync", directory))?;
+    file.sync_data().map_err(unsynced(&kept))?;
+    storage.sync_dir(directory).map_err(unsynced(directory))?;
     Ok(kept)
 }
 
@@ -103,7 +108,7 @@ fn copy_whole(storage: &dyn Storage, from: &Path, to: &Path) -> Result<()> {
     let len = source.len().map_err(failed("read", from))?;
     copy(&*source, &*target, 0, len).map_err(failed("copy", from))?;
     target.set_len(len).map_err(failed("copy", from))?;
-    target.sync_data().map_err(failed("sync", &temporary))?;
+    target.sync_data().map_err(unsynced(&temporary))?;
     storage.rename(&temporary, to).map_err(failed("rename", &temporary))
 }
 
@@ -120,7 +125,7 @@ pub(crate) fn cut(storage: &dyn Storage, look: &Look, plan: &CutPlan) -> Result<
     }
     for path in doomed.iter().rev().filter(|path| **path != plan.path) {
         remove_with_index(storage, path)?;
-        storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
+        storage.sync_dir(LOG.as_ref()).map_err(unsynced(LOG.as_ref()))?;
     }
     if let Some(file) = look.files.get(plan.file).filter(|file| plan.offset > 0 && plan.next > file.base) {
         put_cut_copy(storage, file, plan, look)?;
@@ -128,7 +133,7 @@ pub(crate) fn cut(storage: &dyn Storage, look: &Look, plan: &CutPlan) -> Result<
         // Events before it are lost too, so the segment that begins next has another name.
         remove_with_index(storage, &plan.path)?;
     }
-    storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
+    storage.sync_dir(LOG.as_ref()).map_err(unsynced(LOG.as_ref()))?;
     Ok(Cut {
         file: plan.path.clone(),
         offset: plan.offset,
@@ -178,7 +183,7 @@ fn put_cut_copy(storage: &dyn Storage, file: &RawFile, plan: &CutPlan, look: &Lo
     write(&slot.encode(file.header.salt)[..], slot.offset())?;
     copy(&*file.file, &*target, FIRST_OFFSET, plan.offset).map_err(failed("copy", &file.path))?;
     target.set_len(plan.offset.max(FIRST_OFFSET)).map_err(failed("write", &temporary))?;
-    target.sync_data().map_err(failed("sync", &temporary))?;
+    target.sync_data().map_err(unsynced(&temporary))?;
     storage.rename(&temporary, &file.path).map_err(failed("rename", &temporary))
 }
 
@@ -220,12 +225,12 @@ pub(crate) fn begin_segment(
         file.set_len(FIRST_OFFSET).map_err(failed("write", &spare))?;
     }
     if sync {
-        file.sync_data().map_err(failed("sync", &spare))?;
+        file.sync_data().map_err(unsynced(&spare))?;
     }
     let renamed = if replace { storage.rename(&spare, &path) } else { storage.rename_new(&spare, &path) };
     renamed.map_err(failed("name", &path))?;
     if sync {
-        storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
+        storage.sync_dir(LOG.as_ref()).map_err(unsynced(LOG.as_ref()))?;
     }
     Ok((file, path))
 }
