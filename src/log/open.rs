@@ -109,6 +109,9 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
     let mut recovery = Recovery::default();
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
+    if !recovery.created {
+        sync_names(&*storage)?;
+    }
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
@@ -142,6 +145,19 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
         }
         AnchorRead::Missing => Err(identity_error("no such file")),
         AnchorRead::Bad(why) => Err(identity_error(&why)),
+    }
+}
+
+/// The process before may have been killed between giving a file its name and syncing that name. What
+/// is appended now stands under it, so it has to be durable first.
+fn sync_names(storage: &dyn Storage) -> Result<()> {
+    let failed = |error| Error::io("sync the directories of the store", error);
+    storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
+    storage.sync_dir("".as_ref()).map_err(failed)?;
+    match storage.sync_parent() {
+        // Who may not read the directory above did not make the store's own there.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(failed),
     }
 }
 
@@ -218,8 +234,25 @@ fn recover(
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
+    } else if wanted.mode == Mode::Written {
+        no_longer_clean(storage, &mut seen)?;
     }
     Ok((seen, live))
+}
+
+/// What is appended to a `Written` segment may be lost without a trace, and then a slot that says
+/// that the writer closed would hide that anything was there. So it is gone before the first append.
+fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
+    let clean = |file: &&RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean);
+    let Some(file) = seen.files.last().filter(clean) else { return Ok(()) };
+    let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
+    let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
+    let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
+    write_slot(&*target, &slot, file.header.salt, true)?;
+    if let Some(file) = seen.files.last_mut() {
+        file.slot = Some(slot);
+    }
+    Ok(())
 }
 
 fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {
