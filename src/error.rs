@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::position::Position;
 use crate::time::Timestamp;
@@ -362,9 +362,4 @@ impl From<Error> for AppendError {
             _ => AppendError::Failed(error),
         }
     }
-}
-
-/// Shortens a path for a message: relative to the store where it lies inside it.
-pub(crate) fn shown(path: &Path) -> impl fmt::Display + '_ {
-    path.display()
 }

@@ -18,8 +18,8 @@ use crate::position::Position;
 use crate::subject;
 use crate::time::Timestamp;
 
+pub(crate) use new_event::Cause;
 pub use new_event::NewEvent;
-pub(crate) use new_event::{Cause, Span};
 
 /// What a content type is where nothing else was said.
 pub(crate) const CONTENT_JSON: &str = "application/json";
@@ -295,10 +295,6 @@ impl<'a> EventRef<'a> {
 
     /// A copy that outlives the log; one allocation.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the name is part of the public API; Event is not EventRef's Borrow"
-    )]
     pub fn to_owned(&self) -> Event {
         let mut bytes = Vec::with_capacity(self.lists.len() + self.text.len() + self.data.len());
         bytes.extend_from_slice(self.lists);

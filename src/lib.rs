@@ -1,4 +1,107 @@
-//! annals
+//! An embeddable event store: one directory, one process that writes, no server.
+//!
+//! `annals` appends events to a log, proves that they are intact, and finds them again by subject, type, tag, actor
+//! or time. An event is an immutable fact: a type, a subject (`kind/id`, what it is about), data, and who did it. It
+//! gets a [`Position`] in the whole log and a version within its subject, both counted from 1 without gaps. Events are
+//! appended in batches; a batch is visible whole or not at all.
+//!
+//! # What it is not
+//!
+//! - No server and no message broker. Other processes read the same directory; nothing goes over a network.
+//! - No replication. A copy is made by exporting, or by copying the directory of a closed store.
+//! - No place for documents. An event holds up to 16 MiB, and a few kilobytes are better.
+//! - No way to change or delete an event.
+//!
+//! Planned for later releases, and not here yet: sealed (compressed) segments, snapshots, projections, SQL, approval
+//! flows, workers.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use annals::{Actor, Append, Expected, NewEvent, Query, StartAt, Store};
+//! use serde_json::json;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! let store = Store::open(path)?;
+//! let note = NewEvent::json("note.created", "note/n-1", &json!({"content": "A"}))?.actor(Actor::user("alice"));
+//! let done = store.append([note])?; // Returns when a power cut can no longer take it.
+//!
+//! // Only if nobody else has changed the note meanwhile.
+//! let edit = NewEvent::json("note.edited", "note/n-1", &json!({"content": "B"}))?.caused_by(done.last);
+//! store.append_with(Append::new([edit]).expect("note/n-1", Expected::Exactly(1)))?;
+//!
+//! for event in store.reader().read(&Query::all().subject("note/n-1")) {
+//!     let event = event?;
+//!     println!("{} version {}: {}", event.position(), event.version(), event.event_type());
+//! }
+//!
+//! let mut edits = store.subscribe(Query::all().types(["note.edited"]), StartAt::After(done.last));
+//! while let Some(batch) = edits.next_timeout(Duration::from_millis(10))? {
+//!     println!("{} edits, read up to position {}", batch.len(), batch.through());
+//! }
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to | see |
+//! |---|---|
+//! | open, append, close | [`Store`], [`Options`], [`Durability`] |
+//! | say what to append | [`NewEvent`], [`Actor`]; [`Append`] and [`Expected`] for conditions, deadlines and idempotency keys |
+//! | append without waiting | [`Store::submit`], [`Ticket`] (a `Future` that needs no runtime) |
+//! | read | [`Reader`], [`Query`], [`EventRef`] (borrows), [`Event`] (owns) |
+//! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
+//! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
+//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`] |
+//! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
+//! | know the limits and why they are so | [`limits`] |
+//!
+//! # Guarantees in short
+//!
+//! `docs/guarantees.md` has them with the test that proves each.
+//!
+//! 1. What a [`Durability::Synced`] store acknowledged is there after any crash: whole batches, no gap, the same bytes.
+//! 2. Nobody sees an event of a `Synced` store that a power cut can still take away.
+//! 3. Only what looks like the tear of an interrupted write is ever cut. It is kept under `quarantine/` and reported in
+//!    [`Recovery`]. Anything else is an error that names file, offset and positions, and nothing is changed.
+//! 4. A flipped bit, a cut, zeroed or swapped piece, an exchanged or deleted file is detected or harmless. It never
+//!    gives a wrong, missing or extra event in silence.
+//! 5. Derived files (indexes) are made again when they are missing or damaged. They are never a reason to delete
+//!    events.
+//! 6. Positions that a reader of a `Synced` store saw are never used again. Where a [`Durability::Written`] store lost
+//!    some with the power, they are used again under another epoch, and a subscription of another process that stood
+//!    beyond them reports `Diverged`.
+//! 7. Hostile bytes cost an error. They cause no panic, and no allocation on the word of an unchecked length.
+//!
+//! # Caveats
+//!
+//! | do not | else | instead |
+//! |---|---|---|
+//! | open a store for writing twice, in one process or two | the second gets `Locked` and is told who holds it | clone the [`Store`], or open with [`Options::read_only`] |
+//! | block an async task: `append`, `sync`, `verify`, `close`, `next_timeout` and reading all block | the executor's thread stands still | [`Store::submit`] for appends, a blocking thread for the rest |
+//! | truncate or overwrite files of the store while it is open | a process that has mapped the file may be killed by the system (`SIGBUS`), or read damage | leave the directory to the store |
+//! | expect an error where the disk cannot be read: queries read through mappings | the system ends the process (`SIGBUS`); the store is unharmed | [`Store::verify`], which reads with plain reads and names the place |
+//! | copy the directory while it is being written | the copy holds files of different moments, and opening it may report corruption | close first, export, or take a snapshot of the file system (which is like a power cut) |
+//! | put the store on a network file system | locks, mappings and syncs do not mean there what they must; opening is refused | a local disk |
+//! | append in a child of `fork` | every append there is refused | fork first, open then |
+//! | go on after `Poisoned` | every append is refused: a sync failed, and trying again would prove nothing | close, look at the disk, open again; recovery says what survived |
+//! | act on an event of a `Written` store that must not be lost | a power cut may take it after you acted | wait until [`Reader::durable`] has passed it, or call [`Store::sync`] |
+//! | go on from a position of a `Written` store that you wrote down yourself | after power loss another event may stand there | write down [`Reader::fingerprint`] beside it and compare |
+//! | take an event's id for unique, or a time for the order | two events may share either | the position |
+//! | keep a [`Reader`] to see what is new | it sees the log as it was when it was made | make another (it is cheap), or subscribe |
+//! | let somebody you do not trust write to the directory | the checks find accidents, not forgers | permissions; files are made 0600, directories 0700 |
+//!
+//! # Features
+//!
+//! `cli` (on by default) builds the `annals` command. An embedder takes `default-features = false` and gets a small
+//! tree without any C. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
+//!
+//! The library starts at most four threads a store, prints nothing, installs no signal handler and never ends the
+//! process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
 
 mod actor;
 mod append;
@@ -8,7 +111,9 @@ mod event;
 mod feed;
 mod format;
 mod import;
-mod io;
+mod inspect;
+#[doc(hidden)]
+pub mod io;
 mod json;
 pub mod limits;
 mod log;
@@ -30,11 +135,16 @@ pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use import::{ImportOptions, ImportReport};
+pub use inspect::{
+    FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
+    PageView, Problem, inspect,
+};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
 pub use position::{Position, PositionError};
-pub use query::{Plan, Query, TypePattern};
+pub use query::plan::Plan;
+pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
 pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
 pub use store::Store;
@@ -45,5 +155,5 @@ pub use time::Timestamp;
 #[doc(hidden)]
 pub mod sim {
     pub use crate::io::sim::*;
-    pub use crate::io::{Clock, ManualClock, Storage};
+    pub use crate::io::{Clock, Entry, File, FsKind, LockGuard, ManualClock, Meta, Mode, Storage};
 }

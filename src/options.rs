@@ -47,7 +47,7 @@ impl Default for Options {
             control_socket: false,
             force_file_system: false,
             background: true,
-            clock: Arc::new(SystemClock::default()),
+            clock: Arc::new(SystemClock),
         }
     }
 }

@@ -19,7 +19,6 @@ use crate::position::Position;
 use crate::time::Timestamp;
 
 pub use pattern::TypePattern;
-pub use plan::Plan;
 
 /// One alternative of a query. `None` is no constraint; an empty list matches nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -45,7 +45,7 @@ use crate::{describe, verify};
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -217,10 +217,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.path
-    }
-
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
     }
 
     /// Makes everything acknowledged so far survive power loss. A `Synced` store has nothing to do.

@@ -85,11 +85,6 @@ impl Draft {
         }
     }
 
-    /// Number of events.
-    pub(crate) fn count(&self) -> u32 {
-        self.count
-    }
-
     /// Length of the frame, in bytes, with room for a wall clock.
     pub(crate) fn frame_bytes_max(&self) -> u64 {
         self.bytes.len() as u64 + ALIGN

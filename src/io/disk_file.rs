@@ -52,8 +52,8 @@ impl File for DiskFile {
         self.file.set_len(end)
     }
 
-    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
-        Ok(Arc::new(Region::map_file(&self.file, max_len)?))
+    fn map_from(&self, first: u64, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
+        Ok(Arc::new(Region::map_file(&self.file, first, max_len)?))
     }
 
     fn drop_cache(&self) {

@@ -25,10 +25,12 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::{Advice, Mapping, WORDS, WORDS_BYTES, Words};
 
-/// Memory of which `[0, published)` can be read.
+/// Memory of which `[first, published)` can be read.
 #[derive(Debug)]
 pub struct Region {
     memory: Memory,
+    /// The beginning of the visible bytes: what precedes it never is, and may change.
+    first: u64,
     /// The end of the visible bytes. Written by [`Mapping::publish`] (Release: the bytes come
     /// first), read by every reader (Acquire: the bytes come after).
     published: AtomicU64,
@@ -41,11 +43,12 @@ enum Memory {
 }
 
 impl Region {
-    /// Maps `[0, max_len)` of a file for reading, whether the file is that long yet or not.
-    pub fn map_file(file: &fs::File, max_len: u64) -> io::Result<Region> {
+    /// Maps `[0, max_len)` of a file for reading from `first` on, whether the file is that long yet
+    /// or not.
+    pub fn map_file(file: &fs::File, first: u64, max_len: u64) -> io::Result<Region> {
         let len = usize::try_from(max_len).map_err(|_| io::ErrorKind::InvalidInput)?;
         let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
-        Ok(Region { memory: Memory::File(map), published: AtomicU64::new(0) })
+        Ok(Region { memory: Memory::File(map), first, published: AtomicU64::new(0) })
     }
 
     fn base(&self) -> *const u8 {
@@ -77,7 +80,7 @@ impl Mapping for Region {
     }
 
     fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
-        if range.start > range.end || range.end > self.published() {
+        if range.start < self.first || range.start > range.end || range.end > self.published() {
             return None;
         }
         let end = usize::try_from(range.end).ok().filter(|&end| end <= self.len())?;
@@ -157,10 +160,10 @@ unsafe impl Send for Heap {}
 unsafe impl Sync for Heap {}
 
 impl Region {
-    /// A region of zeros on the heap, which [`Region::write`] fills.
-    pub fn on_heap(len: u64) -> io::Result<Region> {
+    /// A region of zeros on the heap, visible from `first` on, which [`Region::write`] fills.
+    pub fn on_heap(first: u64, len: u64) -> io::Result<Region> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        Ok(Region { memory: Memory::Heap(Heap::new(len)), published: AtomicU64::new(0) })
+        Ok(Region { memory: Memory::Heap(Heap::new(len)), first, published: AtomicU64::new(0) })
     }
 
     /// Puts bytes into a region on the heap, as a write to the file behind a mapping would. What
@@ -177,12 +180,17 @@ impl Region {
         let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(heap.len());
         let start = within(offset);
         let bytes = &bytes[..bytes.len().min(heap.len() - start)];
-        let fixed = within(self.published()).saturating_sub(start).min(bytes.len());
-        let (same, new) = bytes.split_at(fixed);
+        let free = within(self.first).saturating_sub(start).min(bytes.len());
+        let fixed = within(self.published()).saturating_sub(start).clamp(free, bytes.len());
+        let (hidden, rest) = bytes.split_at(free);
+        let (same, new) = rest.split_at(fixed - free);
         // SAFETY: `start + fixed <= heap.len()`, and these bytes are published, so nobody writes
         // them: shared reads are fine.
-        let standing = unsafe { std::slice::from_raw_parts(heap.base().add(start), fixed) };
+        let standing = unsafe { std::slice::from_raw_parts(heap.base().add(start + free), same.len()) };
         assert!(standing == same, "published bytes would change under their readers, from {offset} on");
+        // SAFETY: `start + hidden.len() <= heap.len()`. The bytes lie before what is ever visible,
+        // and the lock is held, so nobody else reads or writes them.
+        unsafe { heap.base().add(start).copy_from_nonoverlapping(hidden.as_ptr(), hidden.len()) };
         // SAFETY: `start + fixed + new.len() <= heap.len()`. The bytes lie beyond what is
         // published and stay so while the lock is held, so nobody else reads or writes them.
         unsafe { heap.base().add(start + fixed).copy_from_nonoverlapping(new.as_ptr(), new.len()) };

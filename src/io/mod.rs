@@ -1,7 +1,7 @@
 //! The only layer that meets the operating system.
 //!
 //! Everything above speaks to four traits, so that the same code runs on a real directory
-//! ([`disk`]) and on a simulated one that loses power on demand ([`sim`]):
+//! ([`disk`]) and on a simulated one that loses power on demand (`sim`):
 //!
 //! | trait | what it stands for |
 //! |---|---|
@@ -136,7 +136,12 @@ pub trait File: Send + Sync + Debug {
 
     /// Maps `[0, max_len)` for reading, also beyond the end of the file: pages become readable as
     /// it grows. Nothing is published yet.
-    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>>;
+    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
+        self.map_from(0, max_len)
+    }
+
+    /// The same, but bytes before `first` are never shown, so they may change at any time.
+    fn map_from(&self, first: u64, max_len: u64) -> io::Result<Arc<dyn Mapping>>;
 
     /// Lets go of the file's pages in the page cache, as far as the system does so.
     fn drop_cache(&self) {}

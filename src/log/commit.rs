@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use super::core::Core;
 use super::prepare::Prepared;
 use super::room::Room;
-use super::writer::{Member, Writer, write_slot};
+use super::writer::{Member, Unsynced, Writer, write_slot};
 use crate::append::Appended;
 use crate::error::{AppendError, Error, Result};
 use crate::format::header::Mode;
@@ -40,6 +41,8 @@ pub(crate) struct Committer {
     arrived: Condvar,
     /// Wakes the thread that leads for tickets.
     for_tickets: Condvar,
+    /// Held while a `Written` log is synced: one sync at a time, so that they go in order.
+    syncing: Mutex<()>,
     pid: u32,
 }
 
@@ -189,6 +192,7 @@ impl Committer {
             queue: Mutex::new(Queue::default()),
             arrived: Condvar::new(),
             for_tickets: Condvar::new(),
+            syncing: Mutex::new(()),
             pid: std::process::id(),
         }
     }
@@ -411,7 +415,11 @@ impl Committer {
         if core.poison.is_set() {
             return Err(core.poisoned(false).into());
         }
-        if core.mode == Mode::Synced || core.log.durable() == core.log.tail() {
+        if core.mode == Mode::Synced {
+            return Ok(());
+        }
+        let _syncing = self.syncing.lock();
+        if core.log.durable() == core.log.tail() {
             return Ok(());
         }
         let (full, room, tail, base, epoch) = {
@@ -439,8 +447,12 @@ impl Committer {
         Ok(())
     }
 
-    fn sync_files(&self, full: &[Arc<dyn File>], active: &dyn File, base: Position) -> std::io::Result<()> {
-        full.iter().try_for_each(|file| file.sync_data())?;
+    fn sync_files(&self, full: &[Unsynced], active: &dyn File, base: Position) -> std::io::Result<()> {
+        for segment in full {
+            segment.file.sync_data()?;
+            let page = segment.slot.encode(segment.salt);
+            segment.file.write_all_at(&mut [IoSlice::new(&page[..])], segment.slot.offset())?;
+        }
         if self.core.anchor.lock().newest_base != base {
             self.core.log.storage.sync_dir(super::files::LOG.as_ref())?;
         }

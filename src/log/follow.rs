@@ -68,7 +68,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
     if let Some(seen) = follower.look(&*storage, id) {
         let segments = list_live(&storage, id, &seen, &follower)?;
         if let Some((segments, seen)) = segments {
-            let log = Arc::new(Log::new(storage, root.to_owned(), id, segments, seen.published, seen.durable));
+            let log = Arc::new(Log::new(storage, id, segments, seen.published, seen.durable));
             *follower.seen.lock() = Some(seen);
             *log.damage.write() = damage;
             open_indexes(&log);
@@ -92,7 +92,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
     let segments = segments_of(&storage, &look)?;
     let tail = segments.newest().map_or(Position::ORIGIN, |segment| Position::new(segment.next().get() - 1));
     recovery.tail = tail;
-    let log = Arc::new(Log::new(storage, root.to_owned(), id, segments, tail, tail));
+    let log = Arc::new(Log::new(storage, id, segments, tail, tail));
     *log.damage.write() = damage;
     open_indexes(&log);
     Ok((log, follower, recovery))
@@ -230,7 +230,7 @@ fn open_indexes(log: &Log) {
 
 fn open_index(log: &Log, segment: &RawSegment) {
     match indexer::open_index(log, segment) {
-        Opened::Good(idx) => segment.index.write().idx = Some(Arc::new(idx)),
+        Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
         Opened::Missing => {}
         Opened::Unfit(why) => log.distrusted.lock().push((segment.idx_path(), why)),
     }
@@ -245,7 +245,8 @@ impl Follower {
     pub(crate) fn refresh(&self, log: &Log) -> Result<()> {
         let mut known = self.seen.lock();
         if known.is_some_and(|seen| {
-            self.live.as_ref().is_some_and(|live| live.glance() == seen.published.get() && !live.has_changed(&seen))
+            let positions = [seen.published.get(), seen.durable.get()];
+            self.live.as_ref().is_some_and(|live| live.glance() == positions && !live.has_changed(&seen))
         }) {
             return Ok(());
         }

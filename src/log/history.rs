@@ -98,17 +98,16 @@ impl Log {
         // Rows are copied out in small lots, so that the lock is never held while events are read.
         const LOT: usize = 64;
         self.ensure_indexed(segment)?;
-        let mut below = u32::MAX;
-        let (idx, has_mem) = {
-            let index = segment.index.read();
-            (index.idx.clone(), index.mem.is_some())
-        };
-        while has_mem {
+        let mut lowest = u32::MAX;
+        let mut below = Some(u32::MAX);
+        let mut has_mem = false;
+        while let Some(bound) = below.take() {
             let mut lot = [0u32; LOT];
             let mut count = 0;
             if let Some(mem) = segment.index.read().mem.as_ref() {
+                has_mem = true;
                 let mut take = |rows: &mut dyn Iterator<Item = u32>| {
-                    for row in rows.filter(|row| *row < below).take(LOT) {
+                    for row in rows.filter(|row| *row < bound).take(LOT) {
                         lot[count] = row;
                         count += 1;
                     }
@@ -123,24 +122,22 @@ impl Log {
                 if !each(*row)? {
                     return Ok(());
                 }
-                below = *row;
+                lowest = *row;
             }
-            if count < LOT {
-                break;
-            }
+            below = lot[..count].last().copied().filter(|_| count == LOT);
         }
+        // Asked for after the rows in memory: if those went into a file meanwhile, it has the rest.
+        let idx = segment.index.read().idx.clone();
         match idx {
             Some(idx) => match idx.find(dimension, hash) {
                 Ok(None) => Ok(()),
                 Ok(Some(entry)) => {
                     // One row is the usual case; the others are read only if it is not enough.
-                    if !each(entry.last_row)? {
+                    if entry.last_row < lowest && !each(entry.last_row)? {
                         return Ok(());
                     }
-                    match idx
-                        .postings(&entry, 0..entry.last_row)
-                        .and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>())
-                    {
+                    let rest = idx.postings(&entry, 0..entry.last_row.min(lowest));
+                    match rest.and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>()) {
                         Ok(rows) => {
                             for row in rows {
                                 if !each(row)? {

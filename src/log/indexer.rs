@@ -75,7 +75,7 @@ pub(crate) fn build_index(segment: &RawSegment) -> Result<Vec<u8>> {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// It covers the first rows of the segment.
-    Good(IdxFile),
+    Good(Box<IdxFile>),
     Missing,
     /// There, and not to be used; why.
     Unfit(String),
@@ -92,7 +92,7 @@ pub(crate) fn open_index(log: &Log, segment: &RawSegment) -> Opened {
         }
     };
     match ends_at_its_frame(segment, &idx) {
-        Ok(true) => Opened::Good(idx),
+        Ok(true) => Opened::Good(Box::new(idx)),
         Ok(false) => Opened::Unfit("the index was made from other bytes".to_owned()),
         Err(error) => Opened::Unfit(error.to_string()),
     }

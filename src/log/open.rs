@@ -15,7 +15,7 @@ use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, LiveWriter};
 use super::overlay::Overlay;
 use super::recover::act;
-use super::recover::look::{Look, look};
+use super::recover::look::{Look, RawFile, look};
 use super::room::{Room, Spare};
 use super::shared::{Log, Segments};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
@@ -109,10 +109,13 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
     let mut recovery = Recovery::default();
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
+    if !recovery.created {
+        sync_names(&*storage)?;
+    }
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
-    let open = assemble(storage, root, kind, anchor, look, live, wanted, recovery, lock, begun)?;
+    let open = assemble(storage, kind, anchor, look, live, wanted, recovery, lock, begun)?;
     let core = open.committer.core();
     core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
     Ok(open)
@@ -142,6 +145,19 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
         }
         AnchorRead::Missing => Err(identity_error("no such file")),
         AnchorRead::Bad(why) => Err(identity_error(&why)),
+    }
+}
+
+/// The process before may have been killed between giving a file its name and syncing that name. What
+/// is appended now stands under it, so it has to be durable first.
+fn sync_names(storage: &dyn Storage) -> Result<()> {
+    let failed = |error| Error::io("sync the directories of the store", error);
+    storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
+    storage.sync_dir("".as_ref()).map_err(failed)?;
+    match storage.sync_parent() {
+        // Who may not read the directory above did not make the store's own there.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(failed),
     }
 }
 
@@ -193,8 +209,9 @@ fn recover(
             let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
             let next = match state {
                 Some(State::Cut) => Some(epoch + 1),
-                Some(State::Rolled) => Some(epoch),
+                // Also behind a full segment: the one that followed it may be gone, name and all.
                 _ if renewed => Some(epoch + 1),
+                Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
                 _ => None,
             };
@@ -217,8 +234,25 @@ fn recover(
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
+    } else if wanted.mode == Mode::Written {
+        no_longer_clean(storage, &mut seen)?;
     }
     Ok((seen, live))
+}
+
+/// What is appended to a `Written` segment may be lost without a trace, and then a slot that says
+/// that the writer closed would hide that anything was there. So it is gone before the first append.
+fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
+    let clean = |file: &&RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean);
+    let Some(file) = seen.files.last().filter(clean) else { return Ok(()) };
+    let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
+    let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
+    let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
+    write_slot(&*target, &slot, file.header.salt, true)?;
+    if let Some(file) = seen.files.last_mut() {
+        file.slot = Some(slot);
+    }
+    Ok(())
 }
 
 fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {
@@ -246,7 +280,6 @@ fn refuse_damage(seen: &Look) -> Result<()> {
 #[expect(clippy::too_many_arguments, reason = "the one place where everything comes together")]
 fn assemble(
     storage: Arc<dyn Storage>,
-    root: &Path,
     kind: FsKind,
     anchor: Anchor,
     look: Look,
@@ -272,13 +305,12 @@ fn assemble(
         })
         .collect();
     let Some(active) = segments.last().map(Arc::clone) else { return Err(Error::invalid("no segment was begun")) };
-    let log =
-        Arc::new(Log::new(Arc::clone(&storage), root.to_owned(), anchor.log, Segments(segments), look.tail, look.tail));
+    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, Segments(segments), look.tail, look.tail));
     index_all(&log, &active, &mut recovery)?;
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
     let room = Room::new(file, newest.len, newest.header.segment_bytes, newest.header.mode, kind);
-    let writer = Writer {
+    let mut writer = Writer {
         active,
         room: Arc::new(room),
         offset: newest.end,
@@ -291,6 +323,7 @@ fn assemble(
         overlay: Overlay::default(),
         unsynced: Vec::new(),
     };
+    begin_tenure(&mut writer, newest)?;
     let (base, epoch) = (newest.base, newest.header.epoch);
     let tree = if anchor.tree.size() <= look.tail.get() { anchor.tree.clone() } else { Tree::default() };
     let core = Core {
@@ -314,6 +347,18 @@ fn assemble(
     Ok(OpenLog { committer: Arc::new(Committer::new(Arc::new(core), writer)), recovery, lock })
 }
 
+/// A slot that says `clean` must not outlive what follows it. In a `Synced` segment the next frame
+/// belies it. In a `Written` one the power may take all that was appended since and leave the slot,
+/// and positions that were seen would be used again under the same epoch.
+fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
+    let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
+    if newest.header.mode == Mode::Written && closed {
+        let slot = writer.slot(State::Idle);
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt, true)?;
+    }
+    Ok(())
+}
+
 /// Gives every segment its index: the one beside it where it fits, a new one where it does not, and
 /// memory for what the active segment's lacks.
 fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Result<()> {
@@ -324,7 +369,7 @@ fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Re
             recovery.notes.push(format!("{}: {why}", segment.idx_path().display()));
         }
         match opened {
-            Opened::Good(idx) => segment.index.write().idx = Some(Arc::new(idx)),
+            Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
             Opened::Missing | Opened::Unfit(_) if !is_active => {
                 let idx = indexer::write_index(log, segment)?;
                 segment.index.write().idx = Some(Arc::new(idx));

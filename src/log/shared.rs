@@ -40,8 +40,6 @@ impl Segments {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) storage: Arc<dyn Storage>,
-    /// For messages only.
-    pub(crate) root: PathBuf,
     pub(crate) id: LogId,
     pub(crate) hasher: TermHasher,
     segments: ArcSwap<Segments>,
@@ -61,7 +59,6 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        root: PathBuf,
         id: LogId,
         segments: Segments,
         tail: Position,
@@ -69,7 +66,6 @@ impl Log {
     ) -> Log {
         Log {
             storage,
-            root,
             id,
             hasher: TermHasher::new(id),
             segments: ArcSwap::from_pointee(segments),

@@ -84,7 +84,16 @@ pub(crate) struct Writer {
     pub(crate) keeper: Timekeeper,
     pub(crate) overlay: Overlay,
     /// Full segments whose files are not synced yet, oldest first; `Written` only.
-    pub(crate) unsynced: Vec<Arc<dyn File>>,
+    pub(crate) unsynced: Vec<Unsynced>,
+}
+
+/// A full segment of a `Written` log. Its last slot says that all of it is durable, so it is
+/// written only behind the sync that makes it so.
+#[derive(Debug, Clone)]
+pub(crate) struct Unsynced {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) slot: Slot,
+    pub(crate) salt: u64,
 }
 
 enum Staged {
@@ -196,34 +205,26 @@ impl Writer {
     ) -> Result<Vec<u64>, AppendError> {
         let events = &member.prepared.events;
         let mut versions = Vec::with_capacity(events.len());
-        let lookup = self.active.index.read();
-        let single = events.len() == 1 && earlier.is_empty();
         for (at, (event, terms)) in (0u32..).zip(events.iter().zip(&member.prepared.terms)) {
             let same = |(other, other_event): (u32, u32)| {
                 let of = if other == index { Some(member) } else { earlier.get(other as usize) };
                 of.and_then(|member| member.prepared.events.get(other_event as usize))
                     .is_some_and(|other| other.subject() == event.subject())
             };
-            let known = if self.overlay.is_empty() { None } else { self.overlay.version(terms.subject, same) };
-            let known = known
-                .or_else(|| lookup.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject())));
-            let version = match known {
+            // Locked for each event anew: looking further back may have to put a damaged index aside.
+            let in_memory = || {
+                let index = self.active.index.read();
+                index.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject()))
+            };
+            let version = match self.overlay.version(terms.subject, same).or_else(in_memory) {
                 Some(version) => version,
                 None => core
                     .log
                     .last_of_subject_before(&self.active, event.subject(), terms.subject)?
                     .map_or(0, |(_, version)| version),
             } + 1;
-            if !single {
-                self.overlay.set(terms.subject, version, (index, at), same);
-            }
+            self.overlay.set(terms.subject, version, (index, at), same);
             versions.push(version);
-        }
-        drop(lookup);
-        if single {
-            // The usual case of one event in one append: later members still have to find it.
-            let terms = &member.prepared.terms[0];
-            self.overlay.set(terms.subject, versions[0], (index, 0), |_| false);
         }
         Ok(versions)
     }
@@ -352,10 +353,14 @@ impl Writer {
         core.live.begin_change();
         let begun = begin_segment(&*core.log.storage, &header, synced, false);
         let (file, path) = begun.inspect_err(|_| core.live.end_change())?;
-        let len = file.len().map_err(|error| Error::io("look at the new segment", error))?;
-        let old = self.slot(state);
-        let old_room = Arc::clone(&self.room);
-        write_slot(&*old_room.file, &old, self.active.header.salt, synced)?;
+        let len = file.len().unwrap_or(FIRST_OFFSET);
+        let slot = self.slot(state);
+        let salt = self.active.header.salt;
+        if synced {
+            write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change())?;
+        } else {
+            self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
+        }
         let prepared = spare.map_or(len, |spare| spare.allocated().max(FIRST_OFFSET));
         let segment = Arc::new(RawSegment::new(Arc::clone(&core.log.storage), path, header, FIRST_OFFSET, self.next));
         segment.index.write().mem = Some(MemIndex::new(0));
@@ -369,8 +374,6 @@ impl Writer {
             core.write_anchor(|anchor| {
                 (anchor.newest_base, anchor.durable, anchor.epoch) = (header.base, durable, epoch)
             })?;
-        } else {
-            self.unsynced.push(Arc::clone(&old_room.file));
         }
         core.jobs.index(core, full);
         Ok(())

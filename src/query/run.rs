@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::plan::{self, Bounded, Candidates, How, Plan, Step};
-use crate::error::{Corruption, ErrorKind, Result};
+use crate::error::{Corruption, Result};
 use crate::event::EventRef;
 use crate::format::frame::FIRST_OFFSET;
 use crate::log::shared::{Log, Segments};
@@ -176,18 +176,16 @@ impl Run {
                 Some(_) => self.run_rows(segment, each),
                 None => return Ok(ControlFlow::Continue(())),
             };
-            match outcome {
+            let error = match outcome {
                 Ok(flow) => return Ok(flow),
-                Err(error) => match (damage, error.corruption()) {
-                    (OnDamage::Skip(tell), Some(corruption)) if error.kind() == ErrorKind::Corruption => {
-                        tell(corruption);
-                        if !self.step_over(segment, corruption) {
-                            return Ok(ControlFlow::Continue(()));
-                        }
-                        return self.run_within(segment, &mut OnDamage::Skip(*tell), each);
-                    }
-                    _ => return Err(error),
-                },
+                Err(error) => error,
+            };
+            let (OnDamage::Skip(tell), Some(corruption)) = (&mut *damage, error.corruption()) else {
+                return Err(error);
+            };
+            tell(corruption);
+            if !self.step_over(segment, corruption) {
+                return Ok(ControlFlow::Continue(()));
             }
         }
     }
@@ -289,7 +287,7 @@ impl Run {
             let row = match &mut self.within {
                 Some(Within::Rows(rows)) => rows.next(),
                 Some(Within::Backward { ranges, rows }) => {
-                    if rows.is_empty() {
+                    if rows.start >= rows.end {
                         *rows = ranges.next().unwrap_or(0..0);
                     }
                     rows.next_back()

@@ -135,11 +135,6 @@ impl IdxFile {
         self.view().place(row)
     }
 
-    /// Whether a term of this hash may be there; `false` is certain.
-    pub(crate) fn may_contain(&self, hash: u64) -> Parsed<bool> {
-        self.view().may_contain(hash)
-    }
-
     /// What is known of a term; `None` if no row has it. The hash is no identity: whoever finds one
     /// compares the bytes.
     pub(crate) fn find(&self, dimension: Dimension, hash: u64) -> Parsed<Option<TermEntry>> {
@@ -149,11 +144,6 @@ impl IdxFile {
     /// Those rows of a term that lie in `rows`.
     pub(crate) fn postings(&self, term: &TermEntry, rows: Range<u32>) -> Parsed<Postings<'_>> {
         self.view().postings(term, rows)
-    }
-
-    /// The times of the `index`-th 1,024 rows.
-    pub(crate) fn zone(&self, index: u32) -> Parsed<Zone> {
-        self.view().zone(index)
     }
 
     /// All zones, each with its rows.
@@ -232,12 +222,10 @@ mod tests {
         assert_eq!((subject.count, subject.extra, subject.last_row), (4, 4, 2_803));
         let newest: Vec<u32> = index.postings(&subject, 0..2_803).unwrap().rev().map(Result::unwrap).collect();
         assert_eq!(newest, [2_802, 2_801, 2_800]);
-        assert!(index.may_contain(subject.hash).unwrap());
         assert!(index.find(Dimension::Subject, hasher.subject("note/750")).unwrap().is_none());
         assert_eq!(index.type_names().unwrap().unwrap().iter().len(), 50);
         assert_eq!(index.type_names().unwrap().unwrap().iter().map(|(_, _, rows)| rows).sum::<u32>(), 3_000);
         assert_eq!(index.zones().count(), 3);
-        assert_eq!(index.zone(2).unwrap().max_recorded, index.bounds().max_recorded);
         index.check_all().unwrap();
     }
 

@@ -5,7 +5,7 @@
 //! readable; the index may already know more or less of them. The mapping is made once, over the
 //! segment's maximum, so it never moves while the file grows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -135,7 +135,7 @@ impl RawSegment {
                 );
                 return Err(bad.at(self.base()..=Position::new(self.next().get().saturating_sub(1))).into());
             }
-            let mapping = file.map(self.header.segment_bytes.max(end)).map_err(failed)?;
+            let mapping = file.map_from(FIRST_OFFSET, self.header.segment_bytes.max(end)).map_err(failed)?;
             // `end` may have moved on since it was loaded; `publish` cannot reach the mapping yet.
             mapping.publish(self.end());
             let _ = self.mapping.set(mapping);
@@ -354,9 +354,5 @@ impl RawSegment {
     /// Length of the file now, in bytes.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.storage.metadata(&self.path).ok().flatten().map_or(0, |meta| meta.len)
-    }
-
-    pub(crate) fn display_path(&self) -> &Path {
-        &self.path
     }
 }

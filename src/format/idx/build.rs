@@ -4,20 +4,20 @@
 use super::filter::FilterShape;
 use super::header::{Counts, IdxHeader, Layout};
 use super::pages::{self, Writer};
-use super::sort::{Posted, sort};
+use super::sort::{Posted, Sorter};
 use super::types::TypeCounter;
-use super::{IdxFacts, ROWS_MAX, TERM_BYTES, ZONE_ROWS, Zone};
+use super::{IdxFacts, ROWS_MAX, TermEntry, ZONE_ROWS, Zone};
 use crate::event::EventRef;
 use crate::format::frame;
 use crate::format::term::{Dimension, TermHasher};
 
-/// Collects the rows of a segment. Memory: 14 bytes an event and 12 a term while adding, about
-/// twice that and the file itself at the end.
+/// Collects the rows of a segment. Memory: 14 bytes an event and 12 a term while adding (up to twice
+/// that, as vectors grow); at the end, when those go, twice the length of the file.
 #[derive(Debug)]
 pub(crate) struct IdxBuilder {
     pub(super) facts: IdxFacts,
     pub(super) hasher: TermHasher,
-    pub(super) posted: Vec<Posted>,
+    pub(super) posted: Sorter,
     /// Of each row: offset of its frame in units of frame alignment, index in the frame, version.
     pub(super) frames: Vec<u32>,
     pub(super) indices: Vec<u16>,
@@ -31,7 +31,7 @@ impl IdxBuilder {
         IdxBuilder {
             facts,
             hasher: TermHasher::new(facts.log),
-            posted: Vec::new(),
+            posted: Sorter::new(),
             frames: Vec::new(),
             indices: Vec::new(),
             versions: Vec::new(),
@@ -86,35 +86,21 @@ impl IdxBuilder {
     /// The bytes of the file. `end_offset` and `last_header_check` say which bytes of the raw file
     /// the rows are all the events of: up to where, and the header check of the last frame before.
     pub(crate) fn finish(self, end_offset: u64, last_header_check: u64) -> Vec<u8> {
-        let posted = sort(self.posted);
-        let terms = || posted.chunk_by(Posted::same_term);
-        let mut hashes = Vec::with_capacity(self.frames.len());
-        let (mut term_count, mut posting_count) = (0u64, 0u64);
-        for term in terms() {
-            term_count += 1;
-            posting_count += if term.len() > 1 { term.len() as u64 } else { 0 };
-            let hash = term[0].hash();
-            if hashes.last() != Some(&hash) {
-                hashes.push(hash);
-            }
-        }
+        let Terms { entries, postings, hashes } = Terms::collect(&self.posted, &self.versions);
+        drop(self.posted);
         let types = self.types.finish();
         let filter = FilterShape::build(&hashes);
         drop(hashes);
 
         let (types_section, type_count) = types.as_ref().map_or((&[][..], 0), |(section, count)| (section, *count));
         let fingerprints = filter.as_ref().map_or(&[][..], |(_, fingerprints)| fingerprints);
-        let narrow = |count: u64| {
-            assert!(count <= u64::from(u32::MAX), "{count} terms or postings of one segment");
-            count as u32
-        };
         let layout = Layout::new(&Counts {
             rows: self.frames.len() as u32,
-            terms: narrow(term_count),
-            postings: narrow(posting_count),
+            terms: narrow(entries.len()),
+            postings: narrow(postings.len()),
             types: type_count,
             types_bytes: types_section.len() as u64,
-            fingerprints: narrow(fingerprints.len() as u64),
+            fingerprints: narrow(fingerprints.len()),
         });
         let mut zone = Zone::EMPTY;
         self.zones.iter().for_each(|each| zone.join(each));
@@ -133,21 +119,11 @@ impl IdxBuilder {
         let mut file = vec![0u8; header.file_bytes as usize];
         let head = header.encode();
         file[..head.len()].copy_from_slice(&head[..]);
-        let mut out = Writer::new(&mut file, layout.frames.offset);
-        self.frames.iter().for_each(|frame| out.put(&frame.to_le_bytes()));
-        let mut out = Writer::new(&mut file, layout.indices.offset);
-        self.indices.iter().for_each(|index| out.put(&index.to_le_bytes()));
-        let mut out = Writer::new(&mut file, layout.zones.offset);
-        self.zones.iter().for_each(|zone| out.put(&zone.encode()));
-        let mut out = Writer::new(&mut file, layout.terms.offset);
-        let mut start = 0;
-        for term in terms() {
-            out.put(&entry(term, &mut start, &self.versions));
-        }
-        let mut out = Writer::new(&mut file, layout.postings.offset);
-        for term in terms().filter(|term| term.len() > 1) {
-            term.iter().for_each(|posted| out.put(&posted.row().to_le_bytes()));
-        }
+        Writer::new(&mut file, layout.frames.offset).put_all(&self.frames, u32::to_le_bytes);
+        Writer::new(&mut file, layout.indices.offset).put_all(&self.indices, u16::to_le_bytes);
+        Writer::new(&mut file, layout.zones.offset).put_all(&self.zones, |zone| zone.encode());
+        Writer::new(&mut file, layout.terms.offset).put_all(&entries, |entry| entry.encode());
+        Writer::new(&mut file, layout.postings.offset).put_all(&postings, u32::to_le_bytes);
         Writer::new(&mut file, layout.types.offset).put(types_section);
         Writer::new(&mut file, layout.filter.offset).put(fingerprints);
         pages::seal(&mut file, self.facts.salt);
@@ -155,20 +131,53 @@ impl IdxBuilder {
     }
 }
 
-/// The entry of a term whose postings begin at `start`, which goes on behind them.
-fn entry(term: &[Posted], start: &mut u32, versions: &[u64]) -> [u8; TERM_BYTES as usize] {
-    let (first, last_row) = (term[0], term[term.len() - 1].row());
-    let extra = if first.dimension() == Dimension::Subject as u8 { versions[last_row as usize] } else { 0 };
-    let count = term.len() as u32;
-    let mut bytes = [0; TERM_BYTES as usize];
-    bytes[0..8].copy_from_slice(&first.hash().to_le_bytes());
-    bytes[8..16].copy_from_slice(&extra.to_le_bytes());
-    if count > 1 {
-        bytes[16..20].copy_from_slice(&start.to_le_bytes());
-        *start += count;
+fn narrow(count: usize) -> u32 {
+    assert!(u32::try_from(count).is_ok(), "{count} terms or postings of one segment");
+    count as u32
+}
+
+/// The terms as they stand in the file.
+#[derive(Default)]
+struct Terms {
+    entries: Vec<TermEntry>,
+    postings: Vec<u32>,
+    /// All different.
+    hashes: Vec<u64>,
+}
+
+impl Terms {
+    fn collect(posted: &Sorter, versions: &[u64]) -> Terms {
+        let mut terms = Terms::default();
+        posted.for_each_term(|term| terms.add(term));
+        // In a loop of its own, because the rows are all over the place: so many are fetched at once.
+        for entry in terms.entries.iter_mut().filter(|entry| entry.dimension == Dimension::Subject as u8) {
+            entry.extra = versions[entry.last_row as usize];
+        }
+        terms
     }
-    bytes[20..24].copy_from_slice(&count.to_le_bytes());
-    bytes[24..28].copy_from_slice(&last_row.to_le_bytes());
-    bytes[28] = first.dimension();
-    bytes
+
+    fn add(&mut self, term: &[Posted]) {
+        let (first, last_row) = (term[0], term[term.len() - 1].row());
+        if self.hashes.last() != Some(&first.hash()) {
+            self.hashes.push(first.hash());
+        }
+        let start = self.postings.len();
+        if first.row() != last_row {
+            self.postings.extend(term.iter().map(Posted::row));
+            // An event may have the same tag twice.
+            if term.windows(2).any(|pair| pair[0].row() == pair[1].row()) {
+                self.postings.truncate(start);
+                self.postings.extend(term.chunk_by(|a, b| a.row() == b.row()).map(|row| row[0].row()));
+            }
+        }
+        let stored = (self.postings.len() - start) as u32;
+        self.entries.push(TermEntry {
+            hash: first.hash(),
+            extra: 0,
+            start: if stored > 0 { narrow(start) } else { 0 },
+            count: stored.max(1),
+            last_row,
+            dimension: first.dimension(),
+        });
+    }
 }

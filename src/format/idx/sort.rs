@@ -1,6 +1,6 @@
 //! Sorting the pairs of term and row that a segment is made of: a million of them, by hashes that
-//! are evenly spread. Two counting passes over the upper 22 bits put nearly every term by itself;
-//! what they leave together is sorted in place.
+//! are evenly spread. They are collected in buckets small enough for the processor's cache; there a
+//! counting pass puts nearly every term by itself, and what it leaves together is sorted.
 
 /// A term of a row. Ordered by hash, then dimension, then row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -46,45 +46,108 @@ impl Posted {
     }
 }
 
+const BUCKET_BITS: u32 = 8;
+const BUCKETS: usize = 1 << BUCKET_BITS;
 const DIGIT_BITS: u32 = 11;
 const DIGITS: usize = 1 << DIGIT_BITS;
-/// Below so many entries, counting costs more than it saves.
-const COUNTING_MIN: usize = 4096;
 
-/// Sorts, and drops what stands there twice (a tag that an event has twice).
-pub(super) fn sort(mut posted: Vec<Posted>) -> Vec<Posted> {
-    if posted.len() < COUNTING_MIN {
-        posted.sort_unstable();
-    } else {
-        let mut other = vec![Posted::default(); posted.len()];
-        scatter(&posted, &mut other, |entry| (entry.hash_high >> (32 - 2 * DIGIT_BITS)) as usize % DIGITS);
-        scatter(&other, &mut posted, |entry| (entry.hash_high >> (32 - DIGIT_BITS)) as usize);
-        drop(other);
-        let prefix = |entry: &Posted| entry.hash_high >> (32 - 2 * DIGIT_BITS);
-        for group in posted.chunk_by_mut(|a, b| prefix(a) == prefix(b)) {
-            // The rows came in order and the passes kept it, so a group of one term is sorted.
-            if !group.is_sorted() {
-                group.sort_unstable();
-            }
-        }
-    }
-    posted.dedup();
-    posted
+/// Entries of a chunk. Those that are being filled, one a bucket, stay in the cache together.
+const CHUNK: usize = 64;
+/// Entries of a block: so many are allocated at once.
+const BLOCK: usize = 1 << 15;
+
+/// Collects the terms of rows in buckets, by the upper bits of the hash. A bucket is a list of
+/// chunks of blocks, so that collecting copies nothing and leaves little room unused.
+#[derive(Debug)]
+pub(super) struct Sorter {
+    /// Whole chunks up to the length of each; only the last has room for more.
+    blocks: Vec<Vec<Posted>>,
+    /// Of each bucket the place for its next entry, counted over all blocks. At a multiple of the
+    /// chunk length its chunk is full, or it has none yet.
+    next: [usize; BUCKETS],
+    /// The bucket of each chunk.
+    owners: Vec<u8>,
 }
 
-/// Orders `from` by a digit into `to`, keeping the order of equal ones.
-fn scatter(from: &[Posted], to: &mut [Posted], digit: impl Fn(&Posted) -> usize) {
-    let mut places = [0u32; DIGITS];
-    from.iter().for_each(|entry| places[digit(entry)] += 1);
+impl Sorter {
+    pub(super) fn new() -> Sorter {
+        Sorter { blocks: Vec::new(), next: [0; BUCKETS], owners: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, posted: Posted) {
+        let bucket = (posted.hash_high >> (32 - BUCKET_BITS)) as usize;
+        let mut next = self.next[bucket];
+        if next.is_multiple_of(CHUNK) {
+            next = self.add_chunk(bucket);
+        }
+        self.blocks[next / BLOCK][next % BLOCK] = posted;
+        self.next[bucket] = next + 1;
+    }
+
+    /// Where the new chunk begins. Its zeros are written front to back just before its entries come
+    /// in here and there, which is what the processor is good at.
+    #[cold]
+    fn add_chunk(&mut self, bucket: usize) -> usize {
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        let start = self.owners.len() * CHUNK;
+        if let Some(block) = self.blocks.last_mut() {
+            block.resize(block.len() + CHUNK, Posted::default());
+        }
+        self.owners.push(bucket as u8);
+        start
+    }
+
+    /// Hands out each term in order, with all its rows in order. A row stands there twice if it was
+    /// pushed twice.
+    pub(super) fn for_each_term(&self, mut each: impl FnMut(&[Posted])) {
+        let mut buckets: Vec<Vec<&[Posted]>> = vec![Vec::new(); BUCKETS];
+        let chunks = self.blocks.iter().flat_map(|block| block.chunks_exact(CHUNK));
+        for (chunk, owner) in chunks.zip(&self.owners) {
+            buckets[usize::from(*owner)].push(chunk);
+        }
+        let mut room = Vec::new();
+        for (chunks, next) in buckets.iter_mut().zip(self.next) {
+            if let Some(last) = chunks.last_mut() {
+                let unused = next.next_multiple_of(CHUNK) - next;
+                *last = &last[..CHUNK - unused];
+            }
+            sort(chunks, &mut room).chunk_by(Posted::same_term).for_each(&mut each);
+        }
+    }
+}
+
+/// Sorts the entries of a bucket into `room`, which grows as needed.
+fn sort<'a>(chunks: &[&[Posted]], room: &'a mut Vec<Posted>) -> &'a [Posted] {
+    let count = chunks.iter().map(|chunk| chunk.len()).sum();
+    if room.len() < count {
+        room.resize(count, Posted::default());
+    }
+    let sorted = &mut room[..count];
+    let digit = |entry: &Posted| (entry.hash_high >> (32 - BUCKET_BITS - DIGIT_BITS)) as usize % DIGITS;
+    let mut ends = [0u32; DIGITS];
+    chunks.iter().copied().flatten().for_each(|entry| ends[digit(entry)] += 1);
     let mut sum = 0;
-    for place in &mut places {
-        sum += std::mem::replace(place, sum);
+    for end in &mut ends {
+        sum += std::mem::replace(end, sum);
     }
-    for entry in from {
-        let place = &mut places[digit(entry)];
-        to[*place as usize] = *entry;
-        *place += 1;
+    for entry in chunks.iter().copied().flatten() {
+        let end = &mut ends[digit(entry)];
+        sorted[*end as usize] = *entry;
+        *end += 1;
     }
+    let mut start = 0;
+    for end in ends.map(|end| end as usize) {
+        // Rows are pushed in order and counting kept it, so a group of one term is sorted.
+        let group = &mut sorted[start..end];
+        if !group.is_sorted() {
+            group.sort_unstable();
+        }
+        start = end;
+    }
+    sorted
 }
 
 #[cfg(test)]
@@ -97,7 +160,7 @@ mod tests {
 
         /// Few different hashes, so that terms share a prefix, a hash and a row.
         #[test]
-        fn it_sorts_and_drops_what_is_there_twice(
+        fn each_term_comes_once_and_in_order(
             hashes in prop::collection::vec(any::<u64>(), 1..20),
             low_bits in prop::collection::vec((0usize..20, 0u64..3, 1u8..12), 0..12_000),
         ) {
@@ -108,10 +171,13 @@ mod tests {
                     Posted::new(hashes[index % hashes.len()] ^ low, *dimension, row / 3)
                 })
                 .collect();
+            let (mut sorter, mut terms) = (Sorter::new(), Vec::new());
+            posted.iter().for_each(|entry| sorter.push(*entry));
+            sorter.for_each_term(|term| terms.push(term.to_vec()));
             let mut naive = posted.clone();
             naive.sort();
-            naive.dedup();
-            prop_assert_eq!(sort(posted), naive);
+            let naive: Vec<_> = naive.chunk_by(Posted::same_term).map(<[_]>::to_vec).collect();
+            prop_assert_eq!(terms, naive);
         }
     }
 

@@ -34,6 +34,30 @@ pub(crate) struct TermEntry {
     pub(super) dimension: u8,
 }
 
+impl TermEntry {
+    pub(super) fn encode(&self) -> [u8; TERM_BYTES as usize] {
+        let mut bytes = [0; TERM_BYTES as usize];
+        bytes[0..8].copy_from_slice(&self.hash.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.extra.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.start.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.count.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.last_row.to_le_bytes());
+        bytes[28] = self.dimension;
+        bytes
+    }
+
+    fn read(bytes: &[u8; TERM_BYTES as usize]) -> TermEntry {
+        TermEntry {
+            hash: u64_at(bytes, 0).unwrap_or_default(),
+            extra: u64_at(bytes, 8).unwrap_or_default(),
+            start: u32_at(bytes, 16).unwrap_or_default(),
+            count: u32_at(bytes, 20).unwrap_or_default(),
+            last_row: u32_at(bytes, 24).unwrap_or_default(),
+            dimension: bytes[28],
+        }
+    }
+}
+
 impl<'a> IdxView<'a> {
     /// `file` is the whole file, `header` what was read from its first page, and `checked` what is
     /// known of the others so far.
@@ -96,15 +120,7 @@ impl<'a> IdxView<'a> {
 
     /// The entry at an index below the number of terms; its numbers fit the header.
     pub(super) fn term(&self, index: u32) -> Parsed<TermEntry> {
-        let bytes = self.term_bytes(index)?;
-        let entry = TermEntry {
-            hash: u64_at(bytes, 0).unwrap_or_default(),
-            extra: u64_at(bytes, 8).unwrap_or_default(),
-            start: u32_at(bytes, 16).unwrap_or_default(),
-            count: u32_at(bytes, 20).unwrap_or_default(),
-            last_row: u32_at(bytes, 24).unwrap_or_default(),
-            dimension: bytes[28],
-        };
+        let entry = TermEntry::read(self.term_bytes(index)?);
         let stored = if entry.count > 1 { entry.count } else { 0 };
         let end = u64::from(entry.start) + u64::from(stored);
         let sane = entry.count > 0

@@ -62,10 +62,10 @@ impl File for SimFile {
         self.disk.lock_state().allocate(self.file, offset, len)
     }
 
-    fn map(&self, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
+    fn map_from(&self, first: u64, max_len: u64) -> io::Result<Arc<dyn Mapping>> {
         let mut state = self.disk.lock_state();
         state.enter(Call::Map)?;
-        let region = state.map(self.file, max_len)?;
+        let region = state.map(self.file, first, max_len)?;
         Ok(Arc::new(SimMapping { disk: self.disk.clone(), file: self.file, region }))
     }
 }

@@ -1,6 +1,7 @@
 //! The whole simulated disk as a value: operations go in, states after power loss come out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -131,10 +132,10 @@ impl Medium {
         Medium { names, files, steps: 0 }
     }
 
-    /// A hash of all names and contents as readers see them.
-    pub(super) fn digest(&self) -> u64 {
+    /// A hash of the names that are `counted`, and of their contents, as readers see them.
+    pub(super) fn digest(&self, counted: impl Fn(&Path) -> bool) -> u64 {
         let mut hash = Xxh3::new();
-        for (name, target) in self.names.iter() {
+        for (name, target) in self.names.iter().filter(|(name, _)| counted(name)) {
             hash.update(name.as_os_str().as_encoded_bytes());
             hash.update(&[0]);
             if let Target::File(file) = target

@@ -176,8 +176,8 @@ impl State {
         self.words.entry(file).or_insert_with(|| stored.map(AtomicU64::new).into_iter().collect()).clone()
     }
 
-    pub(super) fn map(&mut self, file: FileId, max_len: u64) -> io::Result<Arc<Region>> {
-        let region = Arc::new(Region::on_heap(max_len)?);
+    pub(super) fn map(&mut self, file: FileId, first: u64, max_len: u64) -> io::Result<Arc<Region>> {
+        let region = Arc::new(Region::on_heap(first, max_len)?);
         let mut piece = vec![0; max_len.min(1 << 16) as usize];
         let mut offset = 0;
         while offset < max_len {

@@ -124,6 +124,9 @@ pub(crate) fn cut(storage: &dyn Storage, look: &Look, plan: &CutPlan) -> Result<
     }
     if let Some(file) = look.files.get(plan.file).filter(|file| plan.offset > 0 && plan.next > file.base) {
         put_cut_copy(storage, file, plan, look)?;
+    } else if plan.path != files::raw(plan.next) {
+        // Events before it are lost too, so the segment that begins next has another name.
+        remove_with_index(storage, &plan.path)?;
     }
     storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
     Ok(Cut {

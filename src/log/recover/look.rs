@@ -105,17 +105,8 @@ impl Look {
     }
 }
 
-/// Opens and reads the first pages of every raw file. A file without a valid header is damage, or
-/// part of a legal tear; which one is known only once the rest was read.
-fn read_heads(
-    storage: &dyn Storage,
-    log: LogId,
-    bases: &[Position],
-) -> Result<Vec<std::result::Result<RawFile, (PathBuf, Corruption, bool)>>> {
-    bases.iter().map(|base| read_head(storage, log, *base)).collect()
-}
-
-/// The inner error is the path, what is wrong, and whether the header is zeros or cut short.
+/// A raw file with a valid header, or its path, what is wrong with it, and whether the header is
+/// zeros or cut short. Whether that is damage or part of a legal tear is known once the rest was read.
 type Head = std::result::Result<RawFile, (PathBuf, Corruption, bool)>;
 
 fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> {
@@ -163,7 +154,7 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
         damage: Vec::new(),
         last_known: Position::ORIGIN,
     };
-    let mut heads: Vec<Head> = read_heads(storage, log, &listing.raw)?;
+    let mut heads: Vec<Head> = listing.raw.iter().map(|base| read_head(storage, log, *base)).collect::<Result<_>>()?;
     for head in heads.iter().flatten() {
         if let Some(slot) = head.slot {
             look.proven = look.proven.max(slot.end_position);

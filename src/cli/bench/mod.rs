@@ -1,0 +1,112 @@
+//! `annals bench`: what this machine gets, in the same run beside what its disk could give at best.
+//!
+//! Every figure is the median of several runs. Events are made outside the clock. The synced figures come first, while
+//! the disk is quiet; each store is removed before the next one is written.
+
+mod append;
+mod disk;
+mod read;
+mod report;
+mod sample;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::fail::{Code, Done, Failure};
+use super::out::{Format, Out};
+use super::{interrupt, progress};
+use report::Report;
+
+/// Measure this machine, in about a minute
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to measure; a directory is made in it and removed at the end. By default the working directory
+    #[arg(long, value_name = "D", value_hint = clap::ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+    /// A tenth of the time, for a first look
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How long and how often to measure.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Time of one run of appends.
+    run: Duration,
+    /// Runs of each figure; the median of them is shown.
+    runs: usize,
+    /// Events of one run of appends at most, so that a fast disk does not fill up.
+    run_events_max: u64,
+    /// Events of the store that is read.
+    read_events: u64,
+}
+
+impl Effort {
+    fn of(args: &Args) -> Effort {
+        let full = Effort { run: Duration::from_secs(1), runs: 3, run_events_max: 1_500_000, read_events: 1_000_000 };
+        if args.quick { Effort { run: full.run / 10, read_events: full.read_events / 10, ..full } } else { full }
+    }
+}
+
+/// A directory of our own that goes when we go.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(parent: &Path) -> Done<Scratch> {
+        let path = parent.join(format!("annals-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .map_err(|error| Failure::io(format_args!("make the directory {}", path.display()), &error))?;
+        Ok(Scratch(path))
+    }
+
+    /// A path in it where nothing is.
+    fn fresh(&self, name: &str) -> PathBuf {
+        let path = self.0.join(name);
+        remove(&path);
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+/// Removes a file or directory; what cannot be removed stays, and is said to lie there by its name.
+fn remove(path: &Path) {
+    let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
+    interrupt::listen();
+    let parent = args.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+    let scratch = Scratch::make(&parent)?;
+    let effort = Effort::of(args);
+    let began = Instant::now();
+    let bar = progress::endless("measuring");
+    let mut report = Report::new(&parent);
+    let steps: [(&str, Step); 5] = [
+        ("synced appends and the bare sync", append::synced),
+        ("appends of many threads", append::threads),
+        ("tickets in flight", append::tickets),
+        ("written appends and the bare loop", append::written),
+        ("reads", read::all),
+    ];
+    for (name, step) in steps {
+        bar.set_message(name);
+        step(&scratch, effort, &mut report)?;
+    }
+    bar.finish_and_clear();
+    report.seconds = began.elapsed().as_secs_f64();
+    report.print(format, out)
+}
+
+/// One part of the measurement.
+type Step = fn(&Scratch, Effort, &mut Report) -> Done;
+
+/// Ctrl-C ends a measurement between two runs; nothing of it is worth keeping.
+fn unless_interrupted() -> Done {
+    if interrupt::asked() { Err(Failure::Quiet(Code::Interrupted)) } else { Ok(()) }
+}

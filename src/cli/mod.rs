@@ -1,0 +1,172 @@
+//! The command line: what `annals` is asked, who answers it, and how it ends.
+
+mod append;
+mod args;
+mod bench;
+mod completions;
+mod demo;
+mod events;
+mod export;
+mod fail;
+mod grid;
+mod help;
+mod history;
+mod import;
+mod inspect;
+mod interrupt;
+mod lines;
+mod log;
+mod open;
+mod out;
+mod paint;
+mod pretty;
+mod progress;
+mod repair;
+mod segments;
+mod select;
+mod show;
+mod stat;
+mod text;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use fail::{Code, Done, Failure};
+use out::{Format, Out};
+
+/// An event store in one directory: append, prove, find, replay.
+#[derive(Debug, Parser)]
+#[command(
+    name = "annals",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// How to answer: for a person, as one JSON document, or as one a line
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(help = "How to answer: table, json or jsonl")]
+    format: Option<Format>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Import(import::Args),
+    Export(export::Args),
+    Log(log::Args),
+    Show(show::Args),
+    Append(append::Args),
+    History(history::Args),
+    Stat(stat::Args),
+    Segments(segments::Args),
+    Verify(verify::Args),
+    Repair(repair::Args),
+    Inspect(inspect::Args),
+    Bench(bench::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+    Help(help::Args),
+    #[command(hide = true)]
+    DemoWriter(demo::WriterArgs),
+}
+
+/// Runs the command that this process was started with.
+pub(crate) fn main() -> ExitCode {
+    let mut out = Out::stdout();
+    let result = run(std::env::args_os(), &mut out);
+    // What was written before a failure is part of the answer.
+    let result = match (result, out.flush()) {
+        (Ok(()), flushed) => flushed,
+        (failed, _) => failed,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report().into(),
+    }
+}
+
+fn run(args: impl IntoIterator<Item = OsString>, out: &mut Out) -> Done {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => answer(&cli, out),
+        Err(error) => misuse(&error, out),
+    }
+}
+
+fn answer(cli: &Cli, out: &mut Out) -> Done {
+    let format = cli.format;
+    let or_table = format.unwrap_or(Format::Table);
+    match &cli.verb {
+        Verb::Import(args) => import::run(args, or_table, out),
+        Verb::Export(args) => export::run(args, format.unwrap_or(Format::Jsonl), out),
+        Verb::Log(args) => log::run(args, or_table, out),
+        Verb::Show(args) => show::run(args, or_table, out),
+        Verb::Append(args) => append::run(args, or_table, out),
+        Verb::History(args) => history::run(args, or_table, out),
+        Verb::Stat(args) => stat::run(args, or_table, out),
+        Verb::Segments(args) => segments::run(args, or_table, out),
+        Verb::Verify(args) => verify::run(args, or_table, out),
+        Verb::Repair(args) => repair::run(args, or_table, out),
+        Verb::Inspect(args) => inspect::run(args, or_table, out),
+        Verb::Bench(args) => bench::run(args, or_table, out),
+        Verb::Demo(args) => demo::run(args, or_table, out),
+        Verb::Completions(args) => completions::run(args, &mut Cli::command(), out),
+        Verb::Help(args) => help::run(args, Cli::command(), or_table, out),
+        Verb::DemoWriter(args) => demo::write_for_ever(args, out),
+    }
+}
+
+/// What the parser of arguments has to say, in the shape of all other errors.
+fn misuse(error: &clap::Error, out: &mut Out) -> Done {
+    use clap::error::ErrorKind as K;
+    match error.kind() {
+        K::DisplayHelp | K::DisplayVersion => return out.line(rendered(error, out).trim_end()),
+        K::DisplayHelpOnMissingArgumentOrSubcommand => {
+            help::front_page(&Cli::command(), out)?;
+            out.flush()?;
+            return Err(Failure::Quiet(Code::Usage));
+        }
+        _ => {}
+    }
+    let text = error.render().to_string();
+    // The first paragraph says what is wrong, in one or several lines; what follows is advice of several kinds.
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let message = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+        .into_iter()
+        .find_map(|kind| error.get(kind))
+        .and_then(|value| match value {
+            ContextValue::String(text) => Some(text.clone()),
+            ContextValue::Strings(texts) => texts.first().cloned(),
+            _ => None,
+        });
+    let verb = std::env::args().nth(1).filter(|word| Cli::command().find_subcommand(word).is_some());
+    let hint = match (suggested, verb) {
+        (Some(suggested), _) => format!("did you mean `{suggested}`?"),
+        (None, Some(verb)) => format!("`annals help {verb}` shows what it takes"),
+        (None, None) => "`annals help` lists all verbs".to_owned(),
+    };
+    Err(Failure::usage(message).hinting(hint))
+}
+
+fn rendered(error: &clap::Error, out: &Out) -> String {
+    let styled = error.render();
+    if out.paint.is_on() { styled.ansi().to_string() } else { styled.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

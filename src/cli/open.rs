@@ -1,0 +1,44 @@
+//! Opening a store: for reading beside whoever writes, for writing with a little patience.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use annals::{Durability, ErrorKind, Store};
+
+use super::fail::{Done, Failure, warn};
+
+/// How long a writing verb waits for another writer to end.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often it tries.
+const LOCK_RETRY: Duration = Duration::from_millis(25);
+/// How often a store that only writes is synced, while a verb works on it.
+pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(50);
+
+/// Opens for reading only: damaged stores too, and while another process writes.
+pub(crate) fn reading(path: &Path) -> Done<Store> {
+    Store::options().read_only(true).open(path).map_err(|error| Failure::of_store(&error, path))
+}
+
+/// Opens for writing; makes the store where nothing is.
+pub(crate) fn writing(path: &Path, durability: Durability) -> Done<Store> {
+    let began = Instant::now();
+    loop {
+        match Store::options().durability(durability).open(path) {
+            Ok(store) => {
+                if let Some(cut) = &store.recovery().cut {
+                    warn(format_args!("a torn tail was cut while opening {}: {}", path.display(), cut.reason));
+                }
+                return Ok(store);
+            }
+            Err(error) if error.kind() == ErrorKind::Locked && began.elapsed() < LOCK_WAIT_MAX => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            Err(error) => return Err(Failure::of_store(&error, path)),
+        }
+    }
+}
+
+/// Closes in order, so that the next opening has nothing to recover.
+pub(crate) fn close(store: &Store, path: &Path) -> Done {
+    store.close().map_err(|error| Failure::of_store(&error, path))
+}

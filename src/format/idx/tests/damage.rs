@@ -1,0 +1,252 @@
+//! Damaged, hostile and incomplete files: the right answer or an error, and never a panic.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::bytes::{Put, u32_at, u64_at};
+use crate::format::idx::filter::FilterShape;
+use crate::format::idx::header::{Counts, Layout, MAGIC, Section};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Numbers that nobody would write, under checks that hold: an answer or an error, no panic.
+    #[test]
+    fn hostile_numbers_are_survived(
+        pokes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6, any::<u64>()), 1..6),
+        in_header in any::<bool>(),
+    ) {
+        let (mut file, oracle) = build(&small());
+        for (at, kind, value) in pokes {
+            // Only the header's fields, or only what the pages hold.
+            let (start, len) = if in_header { (20, 284) } else { (PAGE_BYTES, file.len() - PAGE_BYTES) };
+            let at = start + at.index(len / 4) * 4;
+            let value = match kind {
+                0 => u64::from(u32::MAX),
+                1 => value % 64,
+                2 => u64::from(header_rows(&file)).wrapping_sub(value % 3),
+                3 => 1 << (value % 32),
+                _ => value,
+            };
+            file[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
+        }
+        reseal(&mut file);
+        if let Read::Valid(header) = IdxHeader::read(&file[..PAGE_BYTES]) {
+            let checked = Checked::new(file.len() as u64);
+            poke_all(&IdxView::new(&file, &header, &checked), &oracle);
+        }
+    }
+}
+
+fn header_rows(file: &[u8]) -> u32 {
+    u32_at(file, 80).unwrap()
+}
+
+/// Gives every page the check that its bytes ask for, as an attacker would.
+fn reseal(file: &mut [u8]) {
+    let salt = u64_at(file, 48).unwrap();
+    let check_at = 304;
+    let check = xxhash_rust::xxh3::xxh3_64_with_seed(&file[..check_at], u64::from_le_bytes(MAGIC));
+    file[check_at..check_at + 8].copy_from_slice(&check.to_le_bytes());
+    pages::seal(file, salt);
+}
+
+/// Asks everything, whatever the answers.
+fn poke_all(view: &IdxView<'_>, oracle: &Oracle) {
+    let _ = view.check_all();
+    let _ = view.type_names();
+    for row in 0..oracle.places.len() as u32 + 2 {
+        let _ = view.place(row);
+    }
+    for zone in view.zones().take(10) {
+        let _ = zone;
+    }
+    for &(hash, _) in oracle.terms.keys() {
+        for dimension in DIMENSIONS {
+            if let Ok(Some(term)) = view.find(dimension, hash)
+                && let Ok(postings) = view.postings(&term, 1..u32::MAX)
+            {
+                let rows = postings.clone().take(100).chain(postings.rev().take(100));
+                assert!(rows.flatten().all(|row| row < view.header.rows));
+            }
+        }
+    }
+    for index in 0..view.header.layout.terms.count.min(1_000) {
+        let _ = view.term(index).and_then(|term| view.postings(&term, 0..7)).map(|postings| postings.take(100).count());
+    }
+}
+
+/// A filter that could not be made is left out, and then every hash may be there.
+#[test]
+fn without_a_filter_the_answers_are_the_same() {
+    let (file, oracle) = build(&small());
+    let whole = header(&file);
+    let mut counts = Counts {
+        rows: whole.rows,
+        terms: whole.layout.terms.count,
+        postings: whole.layout.postings.count,
+        types: whole.layout.types.count,
+        types_bytes: whole.layout.types.len,
+        fingerprints: whole.layout.filter.count,
+    };
+    assert_eq!(Layout::new(&counts), whole.layout);
+    counts.fingerprints = 0;
+    let layout = Layout::new(&counts);
+    let bare = IdxHeader { filter: None, layout, file_bytes: pages::file_bytes(layout.space), ..whole };
+    let mut file = file[..bare.file_bytes as usize].to_vec();
+    file[..PAGE_BYTES].copy_from_slice(&bare.encode()[..]);
+    pages::seal(&mut file, FACTS.salt);
+    assert_whole(&file, &oracle);
+    let checked = Checked::new(bare.file_bytes);
+    assert!(IdxView::new(&file, &bare, &checked).may_contain(1).unwrap());
+    // A filter where the flag says there is none, and the other way round.
+    for wrong in [IdxHeader { filter: Some(FilterShape::default()), ..bare }, IdxHeader { filter: None, ..whole }] {
+        assert!(matches!(IdxHeader::read(&wrong.encode()[..]), Read::Bad(_)));
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found_and_gives_no_wrong_answer() {
+    let (mut file, oracle) = build(&small());
+    assert!(file.len() >= 3 * PAGE_BYTES, "more than one page: {}", file.len());
+    for bit in 0..file.len() * 8 {
+        file[bit / 8] ^= 1 << (bit % 8);
+        match IdxHeader::read(&file[..PAGE_BYTES]) {
+            Read::Valid(header) => {
+                assert!(bit / 8 >= PAGE_BYTES, "bit {bit} of the header");
+                let checked = Checked::new(file.len() as u64);
+                let view = IdxView::new(&file, &header, &checked);
+                assert!(view.check_all().is_err(), "bit {bit}");
+                // The pages that are whole still answer; those of the flipped one are errors.
+                if bit % 61 == 0 {
+                    assert!(compare(&view, &oracle) > 0, "bit {bit}");
+                }
+            }
+            _ => assert!(bit / 8 < PAGE_BYTES, "bit {bit} beyond the header"),
+        }
+        file[bit / 8] ^= 1 << (bit % 8);
+    }
+    assert_whole(&file, &oracle);
+}
+
+#[test]
+fn pages_in_the_wrong_place_are_found() {
+    let (file, oracle) = build(&small());
+    let (foreign, _) = {
+        let (mut builder, oracle) = add_all(&small());
+        builder.facts.salt += 1;
+        (builder.finish(oracle.end_offset, LAST_CHECK), oracle)
+    };
+    let header = header(&file);
+    let page = |file: &[u8], page: usize| file[page * PAGE_BYTES..(page + 1) * PAGE_BYTES].to_vec();
+    for (from, to) in [(1, 2), (2, 1)] {
+        let mut swapped = file.clone();
+        swapped[to * PAGE_BYTES..(to + 1) * PAGE_BYTES].copy_from_slice(&page(&file, from));
+        let mut mixed = file.clone();
+        mixed[to * PAGE_BYTES..(to + 1) * PAGE_BYTES].copy_from_slice(&page(&foreign, to));
+        let mut zeroed = file.clone();
+        zeroed[to * PAGE_BYTES..(to + 1) * PAGE_BYTES].fill(0);
+        for damaged in [swapped, mixed, zeroed] {
+            let checked = Checked::new(header.file_bytes);
+            let view = IdxView::new(&damaged, &header, &checked);
+            assert!(view.check_all().is_err());
+            assert!(compare(&view, &oracle) > 0);
+        }
+    }
+}
+
+#[test]
+fn a_view_of_a_cut_file_answers_or_fails() {
+    let (file, oracle) = build(&small());
+    let header = header(&file);
+    for len in 0..file.len() {
+        let checked = Checked::new(header.file_bytes);
+        let view = IdxView::new(&file[..len], &header, &checked);
+        if len % 97 == 0 {
+            compare(&view, &oracle);
+        }
+        assert!(view.place(0).is_err() || len >= 2 * PAGE_BYTES);
+    }
+}
+
+/// What page checks cannot see, because whoever wrote it sealed it: `check_all` reads the meaning.
+#[test]
+fn what_is_no_index_under_good_checks_is_found() {
+    let (file, _) = build(&small());
+    let whole = header(&file);
+    let Layout { frames, indices, zones, terms, postings, types, .. } = whole.layout;
+    let verdict = |file: &[u8]| {
+        let checked = Checked::new(file.len() as u64);
+        IdxView::new(file, &header(file), &checked).check_all()
+    };
+    let at = |section: Section, byte: u64| pages::file_offset(section.offset + byte) as usize;
+    type Change<'a> = Box<dyn Fn(&mut [u8]) + 'a>;
+    let poke = |place: usize, value: u32| -> Change<'_> {
+        Box::new(move |file| {
+            Put(file).u32(place, value);
+        })
+    };
+    // The first term of two rows or more, and where its postings stand.
+    let entry = (0..u64::from(terms.count))
+        .map(|index| index * 32)
+        .find(|entry| u32_at(&file, at(terms, entry + 20)) > Some(1));
+    let entry = entry.unwrap();
+    let start = u64::from(u32_at(&file, at(terms, entry + 16)).unwrap());
+    let changes: Vec<(&str, Change<'_>)> = vec![
+        ("nothing", Box::new(|_| {})),
+        ("a first frame before the first", poke(at(frames, 0), 3)),
+        ("a frame beyond what is covered", poke(at(frames, u64::from(whole.rows - 3) * 4), u32::MAX)),
+        ("an index that leaps", poke(at(indices, 4), 7)),
+        ("a zone the wrong way round", poke(at(zones, 4), i32::MAX as u32)),
+        ("a zone beyond the bounds", poke(at(zones, 8), 1_000_000)),
+        (
+            "terms out of order",
+            Box::new(move |file| {
+                let (first, second) = (at(terms, 0), at(terms, 32));
+                let copy: Vec<u8> = file[second..second + 32].to_vec();
+                file.copy_within(first..first + 32, second);
+                file[first..first + 32].copy_from_slice(&copy);
+            }),
+        ),
+        ("a hash that the filter does not know", poke(at(terms, 0), 1)),
+        ("a dimension that is none", poke(at(terms, 28), 12)),
+        ("a term of no rows", poke(at(terms, entry + 20), 0)),
+        ("a term of too many rows", poke(at(terms, entry + 20), whole.rows + 1)),
+        ("postings that are not the next", poke(at(terms, entry + 16), 1)),
+        ("a last row that is another", poke(at(terms, entry + 24), 0)),
+        ("a last row that is none", poke(at(terms, entry + 24), whole.rows)),
+        ("a posting that is no row", poke(at(postings, start * 4), whole.rows)),
+        ("postings that fall", poke(at(postings, start * 4), whole.rows - 1)),
+        ("a type of another hash", poke(at(types, 0), 1)),
+        ("a type of more rows than its term has", poke(at(types, 8), whole.rows)),
+        ("a type of no rows", poke(at(types, 8), 0)),
+        ("a type that is longer than the section", poke(at(types, 12), 0xFFFF)),
+    ];
+    for (name, change) in changes {
+        let mut changed = file.clone();
+        change(&mut changed);
+        reseal(&mut changed);
+        assert_eq!(verdict(&changed).is_ok(), name == "nothing", "{name}");
+    }
+}
+
+/// The layout is a promise: other bytes for the same events are another format. (Other fingerprints
+/// are not: a reader takes the shape of the filter from the header.)
+#[test]
+fn the_bytes_are_those_of_format_version_1() {
+    let (file, oracle) = build(&small());
+    let known = header(&file);
+    assert_eq!(&file[..12], b"ANNALIDX\x01\x00\x01\x00");
+    assert_eq!((u32_at(&file, 20), &file[24..40]), (Some(3), &FACTS.log.0[..]));
+    let words = [FACTS.base.get(), FACTS.salt, oracle.end_offset, LAST_CHECK, file.len() as u64, 72];
+    assert_eq!([40, 48, 56, 64, 72, 80].map(|at| u64_at(&file, at).unwrap()), words);
+    assert_eq!(file[88..120], known.zone.encode());
+    let layout = &known.layout;
+    let offsets: Vec<u64> = (0..7).map(|index| u64_at(&file, 136 + index * 24).unwrap()).collect();
+    let (terms, filter) = (layout.terms.offset, layout.filter.offset);
+    assert_eq!(offsets, [0, 288, 448, 480, terms + 32 * u64::from(layout.terms.count), layout.types.offset, filter]);
+    let checked = Checked::new(known.file_bytes);
+    let space = IdxView::new(&file, &known, &checked).space.copy(0, filter).unwrap();
+    let hash = xxhash_rust::xxh3::xxh3_64(&space);
+    assert_eq!(hash, 0xf95c_9742_69ba_8f77, "found {hash:#018x}");
+}

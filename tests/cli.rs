@@ -1,0 +1,19 @@
+//! The command line as its users meet it: transcripts of good and of bad input, with exit codes and messages.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+#[path = "cli/bad.rs"]
+mod bad;
+#[path = "cli/damage.rs"]
+mod damage;
+#[path = "cli/import.rs"]
+mod import;
+#[path = "cli/read.rs"]
+mod read;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/write.rs"]
+mod write;
