@@ -229,7 +229,8 @@ fn recover(
             let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
             let slot = act::final_slot(file, state, file.end, file.next, last_check, &seen);
             let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-            write_slot(&*target, &slot, file.header.salt, true)?;
+            write_slot(&*target, &slot, file.header.salt)?;
+            target.sync_data().map_err(|error| Error::io("sync a slot", error))?;
         }
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
@@ -248,7 +249,8 @@ fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
     let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
     let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
     let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-    write_slot(&*target, &slot, file.header.salt, true)?;
+    write_slot(&*target, &slot, file.header.salt)?;
+    target.sync_data().map_err(|error| Error::io("sync a slot", error))?;
     if let Some(file) = seen.files.last_mut() {
         file.slot = Some(slot);
     }
@@ -322,6 +324,7 @@ fn assemble(
         keeper,
         overlay: Overlay::default(),
         unsynced: Vec::new(),
+        anchor_due: false,
     };
     let (base, epoch) = (newest.base, newest.header.epoch);
     let tree = if anchor.tree.size() <= look.tail.get() { anchor.tree.clone() } else { Tree::default() };
