@@ -111,6 +111,7 @@ mod event;
 mod feed;
 mod format;
 mod import;
+mod inspect;
 #[doc(hidden)]
 pub mod io;
 mod json;
@@ -124,8 +125,6 @@ mod repair;
 mod report;
 mod segment;
 mod store;
-mod stub;
-pub use stub::*;
 pub mod subject;
 pub mod time;
 mod verify;
@@ -136,6 +135,10 @@ pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use import::{ImportOptions, ImportReport};
+pub use inspect::{
+    FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
+    PageView, Problem, inspect,
+};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};

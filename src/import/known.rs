@@ -57,7 +57,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn new(store: &Store) -> Known {
         Known {
-            log: Arc::clone(&store.inner().log),
+            log: Arc::clone(&store.inner.log),
             reader: store.reader(),
             taken: PositionSet::default(),
             first_free: Position::new(1),

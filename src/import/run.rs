@@ -111,7 +111,7 @@ impl<'s, 'o> Import<'s, 'o> {
         let synced = self.store.sync();
         // In the order of the input: what was read last was handed in before.
         landed.and(read).and(synced)?;
-        self.report.tail = self.store.inner().log.tail();
+        self.report.tail = self.store.inner.log.tail();
         Ok(self.report)
     }
 

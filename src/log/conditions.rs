@@ -21,7 +21,11 @@ impl Writer {
             let other = members[first].prepared.draft.prelude().key.map(|(_, content)| *content);
             if other != content {
                 members[index].leans_on_group = members[first].is_staged();
-                let position = members[first].placed.map_or(Position::ORIGIN, |(header, _)| header.first);
+                let position = match (&members[first].outcome, members[first].placed) {
+                    // It was itself a repetition of what the log holds.
+                    (Some(Ok(done)), _) => done.first,
+                    (_, placed) => placed.map_or(Position::ORIGIN, |(header, _)| header.first),
+                };
                 return Err(AppendError::KeyReused { key, position });
             }
             members[index].twin_of = Some(first);

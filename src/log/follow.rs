@@ -245,7 +245,8 @@ impl Follower {
     pub(crate) fn refresh(&self, log: &Log) -> Result<()> {
         let mut known = self.seen.lock();
         if known.is_some_and(|seen| {
-            self.live.as_ref().is_some_and(|live| live.glance() == seen.published.get() && !live.has_changed(&seen))
+            let positions = [seen.published.get(), seen.durable.get()];
+            self.live.as_ref().is_some_and(|live| live.glance() == positions && !live.has_changed(&seen))
         }) {
             return Ok(());
         }

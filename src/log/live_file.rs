@@ -156,8 +156,8 @@ impl LiveReader {
         self.words.load(word::GENERATION) != seen.generation || self.words.load(SESSION) != seen.session
     }
 
-    /// The published word alone, unchecked: whether to look at all.
-    pub(crate) fn glance(&self) -> u64 {
-        self.words.load(word::PUBLISHED)
+    /// The published and the durable word alone, unchecked: whether to look at all.
+    pub(crate) fn glance(&self) -> [u64; 2] {
+        [word::PUBLISHED, word::DURABLE].map(|at| self.words.load(at))
     }
 }

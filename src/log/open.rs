@@ -209,7 +209,7 @@ fn recover(
             let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
             let next = match state {
                 Some(State::Cut) => Some(epoch + 1),
-                // Also behind a full segment: the one that followed may be what was lost.
+                // Also behind a full segment: the one that followed it may be gone, name and all.
                 _ if renewed => Some(epoch + 1),
                 Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
@@ -235,26 +235,8 @@ fn recover(
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
-    } else if wanted.mode == Mode::Written {
-        no_longer_clean(storage, &mut seen)?;
     }
     Ok((seen, live))
-}
-
-/// What is appended to a `Written` segment may be lost without a trace, and then a slot that says
-/// that the writer closed would hide that anything was there. So it is gone before the first append.
-fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
-    let clean = |file: &&RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean);
-    let Some(file) = seen.files.last().filter(clean) else { return Ok(()) };
-    let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
-    let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
-    let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-    write_slot(&*target, &slot, file.header.salt)?;
-    target.sync_data().map_err(|error| Error::io("sync a slot", error))?;
-    if let Some(file) = seen.files.last_mut() {
-        file.slot = Some(slot);
-    }
-    Ok(())
 }
 
 fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {
@@ -312,7 +294,7 @@ fn assemble(
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
     let room = Room::new(file, newest.len, newest.header.segment_bytes, newest.header.mode, kind);
-    let writer = Writer {
+    let mut writer = Writer {
         active,
         room: Arc::new(room),
         offset: newest.end,
@@ -326,6 +308,7 @@ fn assemble(
         unsynced: Vec::new(),
         anchor_due: false,
     };
+    begin_tenure(&mut writer, newest)?;
     let (base, epoch) = (newest.base, newest.header.epoch);
     let tree = if anchor.tree.size() <= look.tail.get() { anchor.tree.clone() } else { Tree::default() };
     let core = Core {
@@ -347,6 +330,19 @@ fn assemble(
     recovery.tail = look.tail;
     recovery.took = begun.elapsed();
     Ok(OpenLog { committer: Arc::new(Committer::new(Arc::new(core), writer)), recovery, lock })
+}
+
+/// A slot that says `clean` must not outlive what follows it. In a `Synced` segment the next frame
+/// belies it. In a `Written` one the power may take all that was appended since and leave the slot,
+/// and positions that were seen would be used again under the same epoch.
+fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
+    let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
+    if newest.header.mode == Mode::Written && closed {
+        let slot = writer.slot(State::Idle);
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt)?;
+        writer.room.sync().map_err(|error| Error::io("sync a slot", error))?;
+    }
+    Ok(())
 }
 
 /// Gives every segment its index: the one beside it where it fits, a new one where it does not, and
