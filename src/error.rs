@@ -198,20 +198,6 @@ impl Error {
         error
     }
 
-    /// A sync that failed, for want of room or otherwise: what is durable is unknown, so it must not
-    /// pass for a refused write.
-    pub(crate) fn sync(what: impl fmt::Display, source: io::Error) -> Error {
-        Error::io(what, source).not_full()
-    }
-
-    /// The same failure where it came too late to be taken back.
-    pub(crate) fn not_full(mut self) -> Error {
-        if self.0.kind == ErrorKind::Full {
-            self.0.kind = ErrorKind::Io;
-        }
-        self
-    }
-
     /// The same error for another waiter of the same group; the source stays with the first.
     pub(crate) fn duplicate(&self) -> Error {
         Error(Box::new(Inner {

@@ -100,10 +100,13 @@ pub(crate) fn what_is(storage: &dyn Storage) -> Result<Directory> {
         Err(error) => return Err(Error::io("list the directory", error)),
     };
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-    if has(ANCHOR) || !list(storage)?.raw.is_empty() {
+    let listing = list(storage)?;
+    if has(ANCHOR) || !listing.raw.is_empty() {
         return Ok(Directory::Store);
     }
-    let unfinished = entries.iter().all(|entry| [LOCK, ANCHOR_TMP, LOG, LIVE].contains(&entry.name.as_str()));
+    // Others call a directory `log` too.
+    let unfinished = listing.foreign.is_empty()
+        && entries.iter().all(|entry| [LOCK, ANCHOR_TMP, LOG, LIVE].contains(&entry.name.as_str()));
     Ok(if unfinished { Directory::Empty } else { Directory::Foreign })
 }
 

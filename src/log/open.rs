@@ -229,30 +229,14 @@ fn recover(
             let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
             let slot = act::final_slot(file, state, file.end, file.next, last_check, &seen);
             let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-            write_slot(&*target, &slot, file.header.salt, true)?;
+            write_slot(&*target, &slot, file.header.salt)?;
+            target.sync_data().map_err(|error| Error::io("sync a slot", error))?;
         }
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
-    } else if wanted.mode == Mode::Written {
-        no_longer_clean(storage, &mut seen)?;
     }
     Ok((seen, live))
-}
-
-/// What is appended to a `Written` segment may be lost without a trace, and then a slot that says
-/// that the writer closed would hide that anything was there. So it is gone before the first append.
-fn no_longer_clean(storage: &dyn Storage, seen: &mut Look) -> Result<()> {
-    let clean = |file: &&RawFile| file.slot.is_some_and(|slot| slot.state == State::Clean);
-    let Some(file) = seen.files.last().filter(clean) else { return Ok(()) };
-    let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
-    let slot = act::final_slot(file, State::Idle, file.end, file.next, last_check, seen);
-    let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-    write_slot(&*target, &slot, file.header.salt, true)?;
-    if let Some(file) = seen.files.last_mut() {
-        file.slot = Some(slot);
-    }
-    Ok(())
 }
 
 fn header(storage: &dyn Storage, wanted: &Wanted, log: LogId, base: Position, epoch: u64) -> SegmentHeader {
@@ -322,6 +306,7 @@ fn assemble(
         keeper,
         overlay: Overlay::default(),
         unsynced: Vec::new(),
+        anchor_due: false,
     };
     begin_tenure(&mut writer, newest)?;
     let (base, epoch) = (newest.base, newest.header.epoch);
@@ -354,7 +339,8 @@ fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
     let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
     if newest.header.mode == Mode::Written && closed {
         let slot = writer.slot(State::Idle);
-        write_slot(&*writer.room.file, &slot, writer.active.header.salt, true)?;
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt)?;
+        writer.room.sync().map_err(|error| Error::io("sync a slot", error))?;
     }
     Ok(())
 }
