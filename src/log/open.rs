@@ -109,6 +109,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
     let mut recovery = Recovery::default();
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
+    sync_names(&*storage)?;
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
@@ -116,6 +117,14 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     let core = open.committer.core();
     core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
     Ok(open)
+}
+
+/// A process that was killed may have left names that only memory holds, of the newest segment above
+/// all. What is acknowledged from here on stands in those files, so their names must survive too.
+pub(crate) fn sync_names(storage: &dyn Storage) -> Result<()> {
+    storage.sync_dir(files::LOG.as_ref()).map_err(|error| Error::io("sync log", error))?;
+    storage.sync_dir("".as_ref()).map_err(|error| Error::io("sync the directory", error))?;
+    storage.sync_parent().map_err(|error| Error::io("sync the directory's parent", error))
 }
 
 fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Recovery) -> Result<Anchor> {
