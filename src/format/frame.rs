@@ -416,7 +416,7 @@ impl<'a> Frame<'a> {
     fn unwritten(&self, offset: u64) -> Vec<Range<usize>> {
         let len = self.bytes.len();
         let written = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let mut gaps = Vec::from([written..len]);
+        let mut gaps: Vec<Range<usize>> = std::iter::once(written..len).collect();
         let mut sector = (align_up(offset + 1, super::SECTOR_BYTES) - offset) as usize;
         while sector < written {
             let next = (sector + super::SECTOR_BYTES as usize).min(len);
