@@ -111,6 +111,9 @@ mod error;
 mod event;
 mod feed;
 mod format;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod import;
 mod inspect;
 #[doc(hidden)]

@@ -9,7 +9,7 @@ use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, p
 use crate::format::idx::IdxHeader;
 use crate::format::layout;
 use crate::io::{File, Mode, Storage};
-use crate::log::files::{ANCHOR, LOG, LogFile, QUARANTINE, TOP};
+use crate::log::files::{ANCHOR, ANCHOR_TMP, LIVE, LOCK, LOG, LogFile, QUARANTINE};
 
 /// A file in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +41,7 @@ pub(super) fn inspect(storage: &dyn Storage) -> io::Result<Inspection> {
             let name = entry.name.as_str();
             let is_log_file = !matches!(LogFile::parse(name), LogFile::Foreign);
             add(&mut inspection, storage, &path)?;
-            if is_store && !TOP.contains(&name) && !is_log_file {
+            if is_store && ![LOCK, ANCHOR, ANCHOR_TMP, LIVE].contains(&name) && !is_log_file {
                 inspection.notes.push(format!("{} is no file of the store", shown(&path)));
             }
         } else if is_store && [LOG, QUARANTINE].contains(&entry.name.as_str()) {

@@ -1,0 +1,359 @@
+//! What fuzzers call: one function for each parser, which takes any bytes and must not panic. They
+//! are no part of the public interface, and there only with the feature `fuzzing`.
+//!
+//! A fuzzer never guesses a checksum: of 843,000 runs not one got past a check of a single byte.
+//! So each function looks at the bytes twice: as they are, and with every check made to fit
+//! ([`mend`]), which is what a hostile file would have. `fuzz/fuzz_targets` runs them under
+//! libFuzzer, `tests/fuzz_corpus.rs` over the committed corpus and mutations of it.
+//!
+//! [`canary`] is the check of the checks: it panics as soon as an input gets through all of them,
+//! so a fuzzer that does not find it quickly tests nothing.
+
+mod bytes_file;
+mod mend;
+mod use_up;
+
+use bytes_file::BytesFile;
+
+use crate::append::Append;
+use crate::event::LogId;
+use crate::format::anchor::Anchor;
+use crate::format::draft::Place;
+use crate::format::frame::{FIRST_OFFSET, Frame, FrameHeader, HeaderRead, SegmentFacts};
+use crate::format::header::SegmentHeader;
+use crate::format::idx::{Checked, IdxHeader, IdxView};
+use crate::format::live::{Identity, State, position_check};
+use crate::format::prelude::Prelude;
+use crate::format::record;
+use crate::format::slot::{self, Slot};
+use crate::format::term::{Dimension, TermHasher};
+use crate::format::{PAGE_BYTES, Read};
+use crate::inspect::{InspectOptions, Inspection};
+use crate::json::{ImportEvent, write_event};
+use crate::limits;
+use crate::log::prepare::Prepared;
+use crate::position::Position;
+use crate::query::TypePattern;
+use crate::segment::scan::{self, From, Scan};
+use crate::time::{Timestamp, parse_duration};
+
+/// A function that a fuzzer calls.
+pub type Target = fn(&[u8]);
+
+/// Every target with its name, which is that of its file in `fuzz/fuzz_targets` and of its
+/// directory in `fuzz/corpus`; [`canary`] apart.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("segment", segment),
+    ("frame", frame),
+    ("record", record),
+    ("prelude", prelude),
+    ("page", page),
+    ("live", live),
+    ("idx", idx),
+    ("inspect", inspect),
+    ("json", json),
+    ("pattern", pattern),
+    ("time", time),
+];
+
+const LOG: LogId = LogId([7; 16]);
+const SALT: u64 = 0x0123_4567_89AB_CDEF;
+const FACTS: SegmentFacts = SegmentFacts { log: LOG, epoch: 1, salt: SALT };
+
+/// Bytes of a header page, and of a slot page, that carry anything.
+const HEADER_USED: usize = 96;
+const SLOT_USED: usize = 104;
+
+/// A raw segment, through recovery's scan and through `inspect`. The input is what carries anything
+/// of the first three pages (96, 104 and 104 bytes), then the frames.
+pub fn segment(data: &[u8]) {
+    let mut bytes = raw_file(data);
+    look_at_segment(&bytes);
+    mend::segment(&mut bytes);
+    look_at_segment(&bytes);
+}
+
+/// Spreads the input over the pages of a file.
+fn raw_file(data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; FIRST_OFFSET as usize];
+    let mut rest = data;
+    for (page, used) in [HEADER_USED, SLOT_USED, SLOT_USED].into_iter().enumerate() {
+        let (part, behind) = rest.split_at(used.min(rest.len()));
+        bytes[page * PAGE_BYTES..][..part.len()].copy_from_slice(part);
+        rest = behind;
+    }
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+/// What a scan of the segment finds; `None` without a valid header.
+fn scan_segment(bytes: &[u8], mut each: impl FnMut(&Frame<'_>)) -> Option<Scan> {
+    let header = SegmentHeader::read(bytes).valid()?;
+    let facts = SegmentFacts { log: header.log, epoch: header.epoch, salt: header.salt };
+    let file = BytesFile::new(bytes);
+    let found = scan::scan(&file, facts, From::start(header.base), |_, frame| {
+        each(frame);
+        Ok(())
+    });
+    found.ok()
+}
+
+fn look_at_segment(bytes: &[u8]) {
+    for offset in slot::OFFSETS {
+        let salt = mend::number(bytes, 56);
+        let _ = Slot::read(bytes.get(offset as usize..).unwrap_or_default(), salt, offset);
+    }
+    let mut frames = 0;
+    let scanned = scan_segment(bytes, |frame| {
+        frames += 1;
+        use_up::frame(frame);
+    });
+    let inspection = look_into(bytes, "00000000000000000001.raw");
+    let (Some(scan), Some(view)) = (scanned, &inspection.frames) else { return };
+    assert!(scan.end <= bytes.len() as u64 && scan.end.is_multiple_of(64));
+    assert!(view.frames >= frames, "scan saw {frames} frames, inspect {}", view.frames);
+    if scan.bad.is_none() {
+        assert_eq!((view.frames, view.bad_frames), (frames, 0));
+    } else {
+        assert!(!inspection.is_good());
+    }
+}
+
+/// Inspects a file in memory, and shows what was found.
+fn look_into(bytes: &[u8], name: &str) -> Inspection {
+    let found = InspectOptions::new().inspect_file(&BytesFile::new(bytes), name);
+    let Ok(inspection) = found else { panic!("reading memory failed") };
+    assert!(!inspection.to_string().contains(|char: char| char.is_control() && char != '\n'));
+    assert!(serde_json::to_vec(&inspection).is_ok());
+    inspection
+}
+
+/// One frame at the first place of a segment with a known salt.
+pub fn frame(data: &[u8]) {
+    look_at_frame(data);
+    let mut bytes = data.to_vec();
+    bytes.resize(bytes.len().next_multiple_of(64), 0);
+    mend::frame(&mut bytes, SALT, FIRST_OFFSET);
+    look_at_frame(&bytes);
+}
+
+fn look_at_frame(bytes: &[u8]) {
+    let HeaderRead::Valid(header) = FrameHeader::read(bytes, SALT, FIRST_OFFSET) else { return };
+    let Ok(frame) = Frame::new(header, FACTS, bytes) else { return };
+    let whole = frame.check_all().is_ok();
+    let events = use_up::frame(&frame);
+    assert!(!whole || events == header.count);
+    let _ = frame.has_zero_sector(FIRST_OFFSET);
+}
+
+/// The record of an event. One that is read is written again, which must give the same event.
+pub fn record(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    mend::record_length(&mut bytes);
+    for record in [data, &bytes] {
+        use_up::in_frame(record, FACTS, |event| {
+            let again = use_up::new_event(event);
+            let mut encoded = Vec::new();
+            record::encode(&again, &mut encoded);
+            let same = use_up::in_frame(&encoded, FACTS, |twice| use_up::assert_same(event, twice));
+            assert!(same, "the record of an event that was read is refused");
+        });
+    }
+}
+
+/// The prelude of a frame.
+pub fn prelude(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    mend::prelude_length(&mut bytes);
+    for bytes in [data, &bytes] {
+        let Some(len) = Prelude::len(bytes) else { continue };
+        let Ok(found) = Prelude::parse(&bytes[..len]) else { continue };
+        // A key that is longer than any writer makes cannot be written again.
+        if found.key.is_some_and(|(key, _)| key.len() <= limits::KEY_BYTES_MAX) {
+            let mut again = Vec::new();
+            found.encode(&mut again);
+            assert_eq!(Prelude::parse(&again), Ok(found));
+        }
+    }
+}
+
+/// A page of fields: by the first byte a segment header, a slot, an ANCHOR or an index header; the
+/// rest begins the page, and what of it lies behind the check stands there.
+pub fn page(data: &[u8]) {
+    let Some((which, rest)) = data.split_first() else { return };
+    let mut bytes = rest.to_vec();
+    bytes.resize(PAGE_BYTES, 0);
+    let offset = if which & 4 == 0 { 4096 } else { 8192 };
+    look_at_page(*which, &bytes, offset);
+    mend::page(*which, &mut bytes, SALT, offset);
+    look_at_page(*which, &bytes, offset);
+    look_at_page(*which, rest, offset);
+}
+
+fn look_at_page(which: u8, bytes: &[u8], offset: u64) {
+    match which % 4 {
+        0 => {
+            if let Read::Valid(header) = SegmentHeader::read(bytes) {
+                assert_eq!(SegmentHeader::read(&header.encode()[..]), Read::Valid(header));
+            }
+        }
+        1 => {
+            if let Read::Valid(slot) = Slot::read(bytes, SALT, offset) {
+                assert_eq!(Slot::read(&slot.encode(SALT)[..], SALT, slot.offset()), Read::Valid(slot));
+            }
+        }
+        2 => {
+            // ANCHOR has its slots a page further to the front.
+            if let Read::Valid(anchor) = Anchor::read(bytes, offset - PAGE_BYTES as u64) {
+                assert_eq!(Anchor::read(&anchor.encode()[..], anchor.offset()), Read::Valid(anchor.clone()));
+                let _ = anchor.tree.root();
+            }
+        }
+        _ => {
+            let _ = IdxHeader::read(bytes);
+        }
+    }
+}
+
+/// The words of LIVE.
+pub fn live(data: &[u8]) {
+    let mut bytes = data.to_vec();
+    bytes.resize(PAGE_BYTES, 0);
+    for mended in [false, true] {
+        if mended {
+            mend::live(&mut bytes);
+        }
+        let mut words = [0; 8];
+        words.iter_mut().enumerate().for_each(|(index, word)| *word = mend::number(&bytes, index * 8));
+        if let Some(identity) = Identity::read(&words) {
+            assert_eq!(Identity::read(&identity.words()), Some(identity));
+            let _ = position_check(mend::number(&bytes, 128), identity.session);
+        }
+        let _ = State::from_word(mend::number(&bytes, 256));
+        look_into(&bytes, "LIVE");
+    }
+}
+
+/// An index. The input is what carries anything of its header (304 bytes), then the space that the
+/// payloads of the other pages are.
+pub fn idx(data: &[u8]) {
+    look_into_index(data);
+    look_into(data, "00000000000000000001.idx");
+    let bytes = mend::idx(data);
+    look_into_index(&bytes);
+    look_into(&bytes, "00000000000000000001.idx");
+}
+
+fn look_into_index(bytes: &[u8]) {
+    let Read::Valid(header) = IdxHeader::read(bytes) else { return };
+    let checked = Checked::new(bytes.len() as u64);
+    let view = IdxView::new(bytes, &header, &checked);
+    let last = header.rows.saturating_sub(1);
+    let _ = (view.place(0), view.place(last), view.place(header.rows), view.zone(0), view.zone(u32::MAX));
+    let _ = view.zones().find(|zone| zone.is_err());
+    let Ok(names) = view.type_names() else { return };
+    let hasher = TermHasher::new(header.facts.log);
+    let types = names.iter().flat_map(|names| names.iter()).map(|(_, hash, _)| (Dimension::Type, hash));
+    let others = [(Dimension::Subject, hasher.subject("note/n-1")), (Dimension::Key, 0), (Dimension::Tag, u64::MAX)];
+    for (dimension, hash) in types.take(20).chain(others) {
+        let Ok(Some(term)) = view.find(dimension, hash) else { continue };
+        assert!(term.count > 0 && term.last_row < header.rows);
+        for rows in [0..header.rows, 1..last, last..u32::MAX] {
+            let Ok(postings) = view.postings(&term, rows) else { continue };
+            let forward = postings.clone().take(1000).filter_map(std::result::Result::ok);
+            assert!(forward.into_iter().all(|row| row < header.rows));
+            let _ = postings.rev().take(1000).find(|row| row.is_err());
+        }
+    }
+    let _ = view.check_all();
+}
+
+/// Any file by any name: the first byte picks the name, the rest is the file.
+pub fn inspect(data: &[u8]) {
+    const NAMES: [&str; 8] = [
+        "00000000000000000001.raw",
+        "00000000000000000001.idx",
+        "00000000000000000001.raw.2",
+        "spare.tmp",
+        "ANCHOR",
+        "LIVE",
+        "LOCK",
+        "notes.txt",
+    ];
+    let Some((which, rest)) = data.split_first() else { return };
+    look_into(rest, NAMES[usize::from(*which) % NAMES.len()]);
+}
+
+/// A line of an import. What can be appended comes back from its export.
+pub fn json(data: &[u8]) {
+    let import = match ImportEvent::from_json(data) {
+        Ok(import) => import,
+        Err(error) => {
+            assert!(!error.to_string().contains(char::is_control));
+            return;
+        }
+    };
+    let append = Append::new([import.event().clone()]);
+    let Ok(prepared) = Prepared::new(append, TermHasher::new(LOG), limits::SEGMENT_BYTES_MAX) else { return };
+    let mut draft = prepared.draft;
+    let header = draft.seal(&place(), SALT, &[1]);
+    let Ok(frame) = draft.view(header, FACTS) else { panic!("a frame just made is too short") };
+    let Ok(event) = frame.event(0) else { panic!("an event just made is refused") };
+    let mut line = Vec::new();
+    write_event(&event, &mut line);
+    let again = ImportEvent::from_json(&line);
+    let text = String::from_utf8_lossy(&line);
+    assert!(again.is_ok_and(|again| again.content_equals(&event, event.causation())), "{text}");
+}
+
+fn place() -> Place {
+    Place {
+        first: Position::new(1),
+        durable: Position::ORIGIN,
+        recorded_at: Timestamp::from_nanos(1),
+        wall: None,
+        clock_suspect: false,
+        group_seq: 1,
+        offset: FIRST_OFFSET,
+    }
+}
+
+/// A pattern over types, and below it, on the next line, a type.
+pub fn pattern(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (text, event_type) = text.split_once('\n').unwrap_or((&text, ""));
+    let pattern = TypePattern::new(text);
+    assert_eq!(pattern.to_string(), text);
+    match pattern.literal() {
+        Some(literal) => assert_eq!(pattern.matches(event_type), literal == event_type),
+        None => {
+            let _ = pattern.matches(event_type);
+        }
+    }
+}
+
+/// A text that may be a time or a duration; its first 8 bytes are what time it is now.
+pub fn time(data: &[u8]) {
+    let now = Timestamp::from_nanos(mend::number(data, 0) as i64);
+    let text = String::from_utf8_lossy(data.get(8..).unwrap_or_default());
+    match Timestamp::parse_relative(&text, now) {
+        Ok(time) => assert_eq!(Timestamp::parse(&time.to_string()), Ok(time)),
+        Err(error) => assert!(!error.to_string().contains(char::is_control)),
+    }
+    if let Err(error) = parse_duration(&text) {
+        assert!(!error.to_string().contains(char::is_control));
+    }
+}
+
+/// Must fail: panics on the first segment that gets through every check with a frame whose events
+/// can be read. The input is that of [`segment`].
+///
+/// # Panics
+/// As soon as a fuzzer gets so far, which shows that it does.
+pub fn canary(data: &[u8]) {
+    let mut bytes = raw_file(data);
+    mend::segment(&mut bytes);
+    let mut events = 0;
+    scan_segment(&bytes, |frame| events += use_up::frame(frame));
+    assert!(events == 0, "{events} events got through all checks, as they should");
+}

@@ -1,0 +1,181 @@
+//! Makes every check of a structure fit what stands there, so that what lies behind the checks is
+//! reached. Where a length or a place would have to be guessed too, it is set as well.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use super::{HEADER_USED, SLOT_USED};
+use crate::format::bytes::{u32_at, u64_at};
+use crate::format::frame::{self, ENTRY_BYTES, FIRST_OFFSET, HEADER_BYTES};
+use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot};
+
+/// The number at a place; 0 where the bytes do not reach.
+pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
+    u64_at(bytes, at).unwrap_or_default()
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = bytes.get_mut(at..at + value.len()) {
+        place.copy_from_slice(value);
+    }
+}
+
+fn seal(page: &mut [u8], check_at: usize, seed: u64) {
+    if let Some(before) = page.get(..check_at) {
+        let check = xxh3_64_with_seed(before, seed);
+        put(page, check_at, &check.to_le_bytes());
+    }
+}
+
+fn named(magic: [u8; 8]) -> u64 {
+    u64::from_le_bytes(magic)
+}
+
+/// A page as `page` takes it: magic, check, and zeros behind it.
+pub(super) fn page(which: u8, page: &mut [u8], salt: u64, offset: u64) {
+    let (magic, check_at, seed) = match which % 4 {
+        0 => (header::MAGIC, HEADER_USED - 8, named(header::MAGIC)),
+        1 => (slot::MAGIC, SLOT_USED - 8, salt ^ offset),
+        2 => (anchor::MAGIC, 2136, named(anchor::MAGIC) ^ (offset - PAGE_BYTES as u64)),
+        _ => (idx::MAGIC, 304, named(idx::MAGIC)),
+    };
+    put(page, 0, &magic);
+    seal(page, check_at, seed);
+    page.iter_mut().skip(check_at + 8).for_each(|byte| *byte = 0);
+}
+
+/// Header, slots and frames of a raw segment.
+pub(super) fn segment(file: &mut [u8]) {
+    let (pages, _) = file.split_at_mut(FIRST_OFFSET as usize);
+    put(pages, 0, &header::MAGIC);
+    seal(pages, HEADER_USED - 8, named(header::MAGIC));
+    let salt = number(pages, 56);
+    for offset in slot::OFFSETS {
+        let slot = &mut pages[offset as usize..][..PAGE_BYTES];
+        // A slot that begins with zeros stays one that was never written.
+        if number(slot, 0) != 0 {
+            put(slot, 0, &slot::MAGIC);
+            seal(slot, SLOT_USED - 8, salt ^ offset);
+        }
+    }
+    let mut offset = FIRST_OFFSET as usize;
+    while offset + HEADER_BYTES <= file.len() {
+        let len = frame(&mut file[offset..], salt, offset as u64);
+        offset += len.unwrap_or(HEADER_BYTES);
+    }
+}
+
+/// A frame that begins with its magic: all its checks. Returns its length if it is all there.
+pub(super) fn frame(bytes: &mut [u8], salt: u64, offset: u64) -> Option<usize> {
+    if u32_at(bytes, 0) != Some(frame::MAGIC) {
+        return None;
+    }
+    let (flags, body_len, count) = (*bytes.get(5)?, u32_at(bytes, 8)? as usize, u32_at(bytes, 12)? as usize);
+    let each = ENTRY_BYTES + if flags & frame::RECORDED_EACH != 0 { 8 } else { 0 };
+    let table_len = count * each + if flags & frame::WALL != 0 { 8 } else { 0 };
+    let body_at = HEADER_BYTES + table_len;
+    let len = (body_at + body_len).next_multiple_of(frame::ALIGN as usize);
+    if len <= bytes.len() {
+        let prelude_len = match (bytes[4], flags & frame::PRELUDE) {
+            (1, 0) => 0,
+            (1, _) => (u32_at(bytes, body_at)? as usize).min(body_len),
+            _ => body_len,
+        };
+        let prelude = &bytes[body_at..body_at + prelude_len];
+        let prelude_crc = if prelude.is_empty() { 0 } else { frame::crc(prelude) };
+        put(bytes, 48, &prelude_crc.to_le_bytes());
+        let first = number(bytes, 16);
+        let mut start = prelude_len;
+        for index in 0..count {
+            let entry = HEADER_BYTES + index * ENTRY_BYTES;
+            if index + 1 == count {
+                put(bytes, entry + 8, &(body_len as u32).to_le_bytes());
+            }
+            let end = u32_at(bytes, entry + 8)? as usize;
+            let version = number(bytes, entry);
+            if let Some(record) = bytes[body_at..body_at + body_len].get(start..end) {
+                let position = first.saturating_add(index as u64);
+                let check = frame::crc(record) ^ frame::place_mask(position, version, salt);
+                put(bytes, entry + 12, &check.to_le_bytes());
+            }
+            start = end;
+        }
+        bytes[body_at + body_len..len].fill(0);
+        let table_crc = frame::crc(&bytes[HEADER_BYTES..body_at]);
+        put(bytes, 52, &table_crc.to_le_bytes());
+    }
+    seal(bytes, 56, salt ^ offset);
+    (len <= bytes.len()).then_some(len)
+}
+
+/// The length that a record begins with.
+pub(super) fn record_length(record: &mut [u8]) {
+    let len = record.len() as u32;
+    put(record, 0, &len.to_le_bytes());
+}
+
+/// The length that a prelude begins with.
+pub(super) fn prelude_length(prelude: &mut [u8]) {
+    record_length(prelude);
+}
+
+/// The checks of LIVE.
+pub(super) fn live(page: &mut [u8]) {
+    put(page, 0, &live::MAGIC.to_le_bytes());
+    let identity = xxh3_64(&page[..56]);
+    put(page, 56, &identity.to_le_bytes());
+    let session = number(page, 32);
+    for at in [live::word::PUBLISHED * 8, live::word::DURABLE * 8] {
+        let check = live::position_check(number(page, at), session);
+        put(page, at + 8, &check.to_le_bytes());
+    }
+}
+
+/// An index from what carries anything of its header, and its space. Counts are kept small, places
+/// and lengths follow from them, and the pages are filled up with zeros.
+pub(super) fn idx(data: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 304;
+    let (head, space) = data.split_at(HEADER.min(data.len()));
+    let mut page = head.to_vec();
+    page.resize(PAGE_BYTES, 0);
+    let count = |at: usize| u64::from(u32_at(&page, at).unwrap_or_default());
+    let rows = count(80) % 1000;
+    let section = |index: usize| count(136 + index * 24 + 16);
+    let types = (section(5) % 100, number(&page, 136 + 5 * 24 + 8) % 4000);
+    let filter = count(132) + 2 * count(128);
+    let zones = rows.div_ceil(u64::from(idx::ZONE_ROWS));
+    let (terms, postings) = (section(3) % 1000, section(4) % 1000);
+    let has_filter = page[20] & 2 != 0 && filter <= 4096;
+    let sections = [
+        (rows, rows * 4),
+        (rows, rows * 2),
+        (zones, zones * 32),
+        (terms, terms * 32),
+        (postings, postings * 4),
+        (types.0, types.1.max(types.0 * 14)),
+        if has_filter { (filter, filter) } else { (0, 0) },
+    ];
+    page[20] = 1 | if has_filter { 2 } else { 0 };
+    put(&mut page, 80, &(rows as u32).to_le_bytes());
+    let mut end = 0u64;
+    for (index, (count, len)) in sections.into_iter().enumerate() {
+        let (at, offset) = (136 + index * 24, end.next_multiple_of(32));
+        put(&mut page, at, &offset.to_le_bytes());
+        put(&mut page, at + 8, &len.to_le_bytes());
+        put(&mut page, at + 16, &(count as u32).to_le_bytes());
+        end = offset + len;
+    }
+    const PAYLOAD: usize = 4064;
+    let mut space = space.to_vec();
+    space.resize((end as usize).next_multiple_of(PAYLOAD), 0);
+    let file_bytes = (1 + space.len() / PAYLOAD) * PAGE_BYTES;
+    put(&mut page, 72, &(file_bytes as u64).to_le_bytes());
+    self::page(3, &mut page, 0, PAGE_BYTES as u64);
+    let salt = number(&page, 48);
+    for payload in space.chunks(PAYLOAD) {
+        let offset = page.len();
+        page.extend_from_slice(payload);
+        page.resize(offset + PAGE_BYTES, 0);
+        seal(&mut page[offset..], PAGE_BYTES - 8, salt ^ offset as u64);
+    }
+    page
+}
