@@ -56,7 +56,8 @@
 //! | read | [`Reader`], [`Query`], [`EventRef`] (borrows), [`Event`] (owns) |
 //! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
-//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`] |
+//! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
+//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`]; [`inspect()`] for any one file |
 //! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
 //! | know the limits and why they are so | [`limits`] |
 //!

@@ -169,7 +169,9 @@ fn explore_part(
                 if nested.is_none() {
                     seen.nested.fetch_add(1, Ordering::Relaxed);
                 }
-                guarded(seen, &origin, || found(disk.clone(), false, run.mode, run.at(ops), seen, &origin, lot, deeper));
+                guarded(seen, &origin, || {
+                    found(disk.clone(), false, run.mode, run.at(ops), seen, &origin, lot, deeper)
+                });
             }
             // A kill loses nothing, so the next process has in its hands what is not durable yet.
             if let Some(nested) = nested.filter(|_| dice.below(effort.nested_every) < 4) {

@@ -139,7 +139,6 @@ type Mark = (u64, u64);
 struct Run {
     place: Place,
     clock: Arc<ManualClock>,
-    /// How far the wall clock was set off what has passed.
     written: bool,
     store: Option<Store>,
     beside: Option<Store>,
@@ -149,6 +148,7 @@ struct Run {
     epoch: Option<u64>,
     acknowledged: Vec<Mark>,
     durable: Vec<Mark>,
+    power_was_lost: bool,
     /// Every event that anybody could have seen, with the moment when it could.
     seen: HashMap<(u64, u64), (u64, Plain)>,
 }
@@ -167,6 +167,7 @@ impl Run {
             epoch: None,
             acknowledged: vec![(0, 0)],
             durable: vec![(0, 0)],
+            power_was_lost: false,
             seen: HashMap::new(),
         };
         run.open();
@@ -236,7 +237,9 @@ impl Run {
                 check_reader(&reader, &self.model.events, None, &self.log_id, &mut rng, 6);
                 check_past(&reader, &self.model.events, &self.log_id, &mut rng, 3);
                 let verified = self.store().verify(|_| ControlFlow::Continue(())).unwrap();
-                assert!(verified.is_good() && verified.derived.is_empty() && verified.torn.is_none(), "{verified:?}");
+                assert!(verified.is_good() && verified.torn.is_none(), "{verified:?}");
+                // Indexes are not synced: the power may take parts of them, which is seen when they are used.
+                assert!(verified.derived.is_empty() || self.power_was_lost, "{verified:?}");
                 assert_eq!(verified.events, self.model.events.len() as u64);
             }
             Op::ReadOnly { seed } => self.read_only(*seed),
@@ -457,6 +460,7 @@ impl Run {
             _ => Crash::Random(seed),
         };
         let found = disk.trace().state_after(moment, crash);
+        self.power_was_lost = true;
         let least = at_moment(&self.durable, moment);
         self.crashed(found, moment, least, least);
     }

@@ -257,13 +257,19 @@ impl<'a> Frame<'a> {
         (HEADER_BYTES + self.table_len) as u64
     }
 
-    /// Checks everything of the frame but its records: table, prelude, zeros at the end. With the
-    /// check that [`Frame::event`] does for each record, every bit of the frame is covered.
-    pub(crate) fn check(&self) -> Parsed<()> {
+    /// Checks what stands between header and body: versions, record checks, times.
+    pub(crate) fn check_table(&self) -> Parsed<()> {
         let table = crc(self.table());
         if table != self.header.table_crc && !cfg!(annals_no_body_check) {
             return Err(mismatch(HEADER_BYTES as u64, "table CRC", self.header.table_crc, table));
         }
+        Ok(())
+    }
+
+    /// Checks everything of the frame but its records: table, prelude, zeros at the end. With the
+    /// check that [`Frame::event`] does for each record, every bit of the frame is covered.
+    pub(crate) fn check(&self) -> Parsed<()> {
+        self.check_table()?;
         let checked = match self.header.kind {
             Kind::Events => self.prelude_bytes()?,
             Kind::Pad | Kind::Control => self.body(),
@@ -410,7 +416,7 @@ impl<'a> Frame<'a> {
     fn unwritten(&self, offset: u64) -> Vec<Range<usize>> {
         let len = self.bytes.len();
         let written = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let mut gaps = vec![written..len];
+        let mut gaps: Vec<Range<usize>> = std::iter::once(written..len).collect();
         let mut sector = (align_up(offset + 1, super::SECTOR_BYTES) - offset) as usize;
         while sector < written {
             let next = (sector + super::SECTOR_BYTES as usize).min(len);

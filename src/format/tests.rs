@@ -598,7 +598,7 @@ fn the_example_is_what_the_code_writes() {
 /// The preimage of a leaf, put together by the rows of the page.
 #[test]
 fn leaves() {
-    let mut sheet = Sheet::below("## Digests", 0);
+    let sheet = Sheet::below("## Digests", 0);
     sheet.is_gapless(65);
     let event = NewEvent::bytes("TYPE", "SUB/JECT", "CONTENT", *b"DATA")
         .id("ID")

@@ -121,10 +121,9 @@ pub(super) fn segment(inspection: &mut Inspection, file: &dyn File, name: &str) 
         head.base = Some(header.base);
         head.facts = Some(SegmentFacts { log: header.log, epoch: header.epoch, salt: header.salt });
     } else if !is_zero {
-        let facts = || {
-            Some(SegmentFacts { log: LogId(array(&bytes, 24)?), epoch: u64_at(&bytes, 48)?, salt: u64_at(&bytes, 56)? })
-        };
-        head.facts = facts();
+        let log = array(&bytes, 24).map(LogId);
+        let fields = log.zip(u64_at(&bytes, 48)).zip(u64_at(&bytes, 56));
+        head.facts = fields.map(|((log, epoch), salt)| SegmentFacts { log, epoch, salt });
         if head.facts.is_some() {
             inspection.notes.push("the header is bad; frames and slots are checked with the salt it shows".to_owned());
         }

@@ -13,7 +13,7 @@ use super::anchor_file::{self, AnchorRead};
 use super::files::{self, Directory};
 use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, Seen};
-use super::open::not_a_store;
+use super::open::{not_a_store, sync_names};
 use super::recover::look::{Look, look};
 use super::shared::{Log, Segments};
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -132,14 +132,14 @@ fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentH
     Ok((header, slot, len))
 }
 
-/// A crash may have left in memory what the disk does not hold: what is shown must survive.
+/// A crash may have left in memory what the disk does not hold, names too: what is shown must survive.
 fn sync_files(storage: &dyn Storage) -> Result<()> {
     for base in files::list(storage)?.raw {
         let path = files::raw(base);
         let failed = |error| Error::io(format_args!("sync {}", path.display()), error);
         storage.open(&path, Open::Read).map_err(failed)?.sync_data().map_err(failed)?;
     }
-    Ok(())
+    sync_names(storage)
 }
 
 /// Segments by what a look found. Where the log is damaged, the last one reaches to the last valid

@@ -36,13 +36,13 @@ pub(crate) fn judge(proven: bool, mode: Mode, kind: BadKind) -> Verdict {
     match (proven, mode, kind) {
         (true, _, _) => Verdict::Corruption,
         (false, Mode::Written, _) => Verdict::Torn,
-        (false, Mode::Synced, BadKind::ZeroHeader | BadKind::CutHeader | BadKind::CutShort | BadKind::GroupSeqFell) => Verdict::Torn,
+        (false, Mode::Synced, BadKind::ZeroHeader | BadKind::CutHeader | BadKind::CutShort | BadKind::GroupSeqFell) => {
+            Verdict::Torn
+        }
         (false, Mode::Synced, BadKind::BadBody { torn: true }) => Verdict::Torn,
-        (
-            false,
-            Mode::Synced,
-            BadKind::BadHeader | BadKind::WrongPosition | BadKind::BadBody { torn: false },
-        ) => Verdict::DamagedTail,
+        (false, Mode::Synced, BadKind::BadHeader | BadKind::WrongPosition | BadKind::BadBody { torn: false }) => {
+            Verdict::DamagedTail
+        }
     }
 }
 
@@ -50,7 +50,9 @@ pub(crate) fn judge(proven: bool, mode: Mode, kind: BadKind) -> Verdict {
 pub(crate) fn reason(kind: BadKind) -> &'static str {
     match kind {
         BadKind::ZeroHeader => "zeros where a frame should begin, and nothing proves it was durable",
-        BadKind::BadHeader | BadKind::CutHeader => "a frame's header was half written, and nothing proves it was durable",
+        BadKind::BadHeader | BadKind::CutHeader => {
+            "a frame's header was half written, and nothing proves it was durable"
+        }
         BadKind::BadBody { .. } => "a frame is incomplete, and nothing proves it was durable",
         BadKind::CutShort => "the file ends inside a frame that nothing proves durable",
         BadKind::WrongPosition => "a frame of another place stands where nothing was durable",
