@@ -50,6 +50,8 @@ const BUCKET_BITS: u32 = 8;
 const BUCKETS: usize = 1 << BUCKET_BITS;
 const DIGIT_BITS: u32 = 11;
 const DIGITS: usize = 1 << DIGIT_BITS;
+/// So few entries are sorted faster than the digits are counted.
+const FEW: usize = DIGITS / 8;
 
 /// Entries of a chunk. Those that are being filled, one a bucket, stay in the cache together.
 const CHUNK: usize = 64;
@@ -126,6 +128,11 @@ fn sort<'a>(chunks: &[&[Posted]], room: &'a mut Vec<Posted>) -> &'a [Posted] {
         room.resize(count, Posted::default());
     }
     let sorted = &mut room[..count];
+    if count < FEW {
+        sorted.iter_mut().zip(chunks.iter().copied().flatten()).for_each(|(to, from)| *to = *from);
+        sorted.sort_unstable();
+        return sorted;
+    }
     let digit = |entry: &Posted| (entry.hash_high >> (32 - BUCKET_BITS - DIGIT_BITS)) as usize % DIGITS;
     let mut ends = [0u32; DIGITS];
     chunks.iter().copied().flatten().for_each(|entry| ends[digit(entry)] += 1);
