@@ -1,5 +1,5 @@
-//! Subscriptions: a cursor on the log that waits at its tail. Nothing is copied for a subscriber,
-//! no lock is taken between it and the writer, and catching up and following live are one thing.
+//! Subscriptions: a cursor on the log that waits at its tail. A batch owns its events, so it never
+//! holds the log; no lock is taken between it and the writer, and catching up and following live are one thing.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -175,6 +175,11 @@ impl Subscription {
         if self.run.is_some() || !self.caught_up() {
             return Ok(true);
         }
+        // Waiting beyond the end would pass over what is appended up to there.
+        if let Some(follower) = &self.follower {
+            follower.refresh(&self.log)?;
+        }
+        self.check_place()?;
         match &self.follower {
             None => {
                 self.log.check_open()?;

@@ -56,7 +56,8 @@
 //! | read | [`Reader`], [`Query`], [`EventRef`] (borrows), [`Event`] (owns) |
 //! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
-//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`] |
+//! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
+//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`]; [`inspect()`] for any one file |
 //! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
 //! | know the limits and why they are so | [`limits`] |
 //!
@@ -111,6 +112,7 @@ mod event;
 mod feed;
 mod format;
 mod import;
+mod inspect;
 #[doc(hidden)]
 pub mod io;
 mod json;
@@ -124,8 +126,6 @@ mod repair;
 mod report;
 mod segment;
 mod store;
-mod stub;
-pub use stub::*;
 pub mod subject;
 pub mod time;
 mod verify;
@@ -136,6 +136,10 @@ pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use import::{ImportOptions, ImportReport};
+pub use inspect::{
+    FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
+    PageView, Problem, inspect,
+};
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};

@@ -39,13 +39,15 @@ pub struct Reader {
     durable: Position,
     /// Only events that had occurred by then.
     occurred: Option<Timestamp>,
+    /// Only events that had been recorded by then; where the horizon could not be found.
+    recorded: Option<Timestamp>,
 }
 
 impl Reader {
     pub(crate) fn new(log: Arc<Log>) -> Reader {
         // Durable first: it must never be beyond the horizon.
         let (durable, horizon) = (log.durable(), log.tail());
-        Reader { log, horizon, durable: durable.min(horizon), occurred: None }
+        Reader { log, horizon, durable: durable.min(horizon), occurred: None, recorded: None }
     }
 
     /// The newest position that this reader sees.
@@ -70,9 +72,12 @@ impl Reader {
             AsOf::Position(position) => then.horizon = then.horizon.min(position),
             AsOf::Occurred(time) => then.occurred = Some(then.occurred.map_or(time, |old| old.min(time))),
             AsOf::Time(time) => {
-                // Where damage bars the way, the search itself passes over it.
-                let at = plan::position_at(&self.log, time, self.horizon);
-                then.horizon = at.unwrap_or(Position::ORIGIN).min(self.horizon);
+                // Where the search fails, every event is asked for its time, and the failure is met
+                // again, and reported, by whoever reads.
+                match plan::position_at(&self.log, time, self.horizon) {
+                    Ok(position) => then.horizon = position.min(self.horizon),
+                    Err(_) => then.recorded = Some(then.recorded.map_or(time, |old| old.min(time))),
+                }
             }
         }
         then
@@ -80,14 +85,20 @@ impl Reader {
 
     /// The query within this reader's view.
     fn within(&self, query: &Query) -> Query {
-        let query = query.clone();
-        match self.occurred {
-            None => query,
-            Some(time) => match time.as_nanos().checked_add(1) {
-                Some(next) => query.occurred_until(Timestamp::from_nanos(next)),
-                None => query,
-            },
+        let after = |time: Timestamp| time.as_nanos().checked_add(1).map(Timestamp::from_nanos);
+        let mut query = query.clone();
+        if let Some(next) = self.occurred.and_then(after) {
+            query = query.occurred_until(next);
         }
+        if let Some(next) = self.recorded.and_then(after) {
+            query = query.until(next);
+        }
+        query
+    }
+
+    fn sees(&self, event: &EventRef<'_>) -> bool {
+        self.occurred.is_none_or(|time| event.occurred_at() <= time)
+            && self.recorded.is_none_or(|time| event.recorded_at() <= time)
     }
 
     fn run(&self, query: &Query) -> Result<Run> {
@@ -177,7 +188,7 @@ impl Reader {
             return Ok(None);
         }
         let event = self.log.with_event(position, |event| event.to_owned())?;
-        Ok(event.filter(|event| self.occurred.is_none_or(|time| event.occurred_at() <= time)))
+        Ok(event.filter(|event| self.sees(&event.as_ref())))
     }
 
     /// The first event of an id, whether the producer gave it or the log derived it.
@@ -208,10 +219,7 @@ impl Reader {
 
     pub(crate) fn each_of_id(&self, id: &str, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
         self.log.check_open()?;
-        self.log.each_of_id(id, self.horizon, &mut |event| {
-            let seen = self.occurred.is_none_or(|time| event.occurred_at() <= time);
-            !seen || each(event)
-        })
+        self.log.each_of_id(id, self.horizon, &mut |event| !self.sees(event) || each(event))
     }
 
     /// The version of a subject: that of its last event in this reader's view, 0 if it has none.
@@ -220,7 +228,7 @@ impl Reader {
     /// As [`Reader::event`].
     pub fn version(&self, subject: &str) -> Result<u64> {
         self.log.check_open()?;
-        if self.occurred.is_none() {
+        if self.occurred.is_none() && self.recorded.is_none() {
             let hash = self.log.hasher.subject(subject);
             return Ok(self.log.last_of_subject(subject, hash, self.horizon)?.map_or(0, |(_, version)| version));
         }

@@ -30,6 +30,7 @@ struct Answer {
     log_bytes: u64,
     file_bytes: u64,
     bytes_per_event: Option<f64>,
+    index_file_bytes: u64,
     index_memory_bytes: u64,
     index_memory_events: u64,
     damaged_places: usize,
@@ -53,6 +54,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         log_bytes: stats.log_bytes,
         file_bytes: stats.file_bytes,
         bytes_per_event: (events > 0).then(|| stats.log_bytes as f64 / events as f64),
+        index_file_bytes: store.segments().iter().map(|segment| segment.index_bytes).sum(),
         index_memory_bytes: stats.index_memory_bytes,
         index_memory_events: stats.index_memory_events,
         damaged_places: store.damage().len(),
@@ -80,14 +82,7 @@ fn table(answer: &Answer, out: &mut Out) -> Done {
         format!("{} in {}{per_event}", text::bytes(answer.log_bytes), text::counted(answer.segments, "segment")),
     ));
     lines.push(("files", text::bytes(answer.file_bytes)));
-    lines.push((
-        "index",
-        format!(
-            "{} of memory for {}",
-            text::bytes(answer.index_memory_bytes),
-            text::counted(answer.index_memory_events, "event")
-        ),
-    ));
+    lines.push(("index", index(answer)));
     lines.push(("log id", format!("{}, epoch {}", answer.log, answer.epoch)));
     pairs(out, lines)?;
     if answer.damaged_places > 0 {
@@ -95,4 +90,16 @@ fn table(answer: &Answer, out: &mut Out) -> Done {
         out.line(out.paint.red(&format!("{places}: `annals verify` says where")))?;
     }
     Ok(())
+}
+
+/// What is indexed in files, and what this very process holds in memory.
+fn index(answer: &Answer) -> String {
+    let files = text::bytes(answer.index_file_bytes);
+    match answer.index_memory_events {
+        0 => format!("{files} of files"),
+        events => {
+            let memory = text::bytes(answer.index_memory_bytes);
+            format!("{files} of files, {memory} of memory for {}", text::counted(events, "event"))
+        }
+    }
 }

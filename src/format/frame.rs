@@ -35,6 +35,7 @@
 //! the place. A frame of pad or control has no events and no table, and is passed over.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -256,13 +257,19 @@ impl<'a> Frame<'a> {
         (HEADER_BYTES + self.table_len) as u64
     }
 
-    /// Checks everything of the frame but its records: table, prelude, zeros at the end. With the
-    /// check that [`Frame::event`] does for each record, every bit of the frame is covered.
-    pub(crate) fn check(&self) -> Parsed<()> {
+    /// Checks what stands between header and body: versions, record checks, times.
+    pub(crate) fn check_table(&self) -> Parsed<()> {
         let table = crc(self.table());
         if table != self.header.table_crc && !cfg!(annals_no_body_check) {
             return Err(mismatch(HEADER_BYTES as u64, "table CRC", self.header.table_crc, table));
         }
+        Ok(())
+    }
+
+    /// Checks everything of the frame but its records: table, prelude, zeros at the end. With the
+    /// check that [`Frame::event`] does for each record, every bit of the frame is covered.
+    pub(crate) fn check(&self) -> Parsed<()> {
+        self.check_table()?;
         let checked = match self.header.kind {
             Kind::Events => self.prelude_bytes()?,
             Kind::Pad | Kind::Control => self.body(),
@@ -379,19 +386,46 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// Where the frame looks like the trace of a torn write: a sector that the header does not
-    /// stand in, whose share of table and body is all zeros.
-    pub(crate) fn has_zero_sector(&self, offset: u64) -> bool {
-        let end = offset + self.bytes.len() as u64;
-        let mut sector = align_up(offset + 1, super::SECTOR_BYTES);
-        while sector < end {
-            let next = (sector + super::SECTOR_BYTES).min(end);
-            if is_zero(&self.bytes[(sector - offset) as usize..(next - offset) as usize]) {
-                return true;
+    /// Whether what is wrong with a frame that fails its checks is what a torn write leaves: every
+    /// part that fails touches bytes that may never have been written.
+    pub(crate) fn looks_torn(&self, offset: u64) -> bool {
+        let gaps = self.unwritten(offset);
+        let touches = |part: Range<usize>| gaps.iter().any(|gap| gap.start < part.end && part.start < gap.end);
+        let body_at = HEADER_BYTES + self.table_len;
+        if crc(self.table()) != self.header.table_crc {
+            return touches(HEADER_BYTES..body_at);
+        }
+        let Ok(prelude) = self.prelude_bytes() else { return touches(body_at..self.bytes.len()) };
+        let records_at = body_at + prelude.len();
+        let prelude_is_good = prelude.is_empty() || crc(prelude) == self.header.prelude_crc;
+        if !prelude_is_good && !touches(body_at..records_at) {
+            return false;
+        }
+        let mut start = records_at;
+        let mut is_explained = |index| {
+            let end = self.record_end(index).map_or(start, |end| body_at + end);
+            let record = start..end;
+            start = end;
+            self.event(index).is_ok() || touches(record)
+        };
+        is_zero(self.padding) && (0..self.header.count).all(&mut is_explained)
+    }
+
+    /// The parts of the frame that look as if their write was lost: sectors of zeros behind the one
+    /// that the header stands in, and the zeros that the frame ends with.
+    fn unwritten(&self, offset: u64) -> Vec<Range<usize>> {
+        let len = self.bytes.len();
+        let written = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let mut gaps = Vec::from([written..len]);
+        let mut sector = (align_up(offset + 1, super::SECTOR_BYTES) - offset) as usize;
+        while sector < written {
+            let next = (sector + super::SECTOR_BYTES as usize).min(len);
+            if is_zero(&self.bytes[sector..next]) {
+                gaps.push(sector..next);
             }
             sector = next;
         }
-        false
+        gaps
     }
 }
 

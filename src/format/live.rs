@@ -7,13 +7,20 @@
 //! | 8 | 16 | log id |
 //! | 24 | 8 | boot id: hash of the boot's identity; another one makes the rest void |
 //! | 32 | 8 | session, random: changes with every writer |
-//! | 40 | 8 | device, 48: inode of this file: a copied directory is seen |
+//! | 40 | 8 | device of this file |
+//! | 48 | 8 | inode of this file: with the device it shows a copied directory |
 //! | 56 | 8 | identity check: xxh3-64 of bytes 0 to 55 |
 //! | 64 | 8 | generation: odd while the list of files changes |
 //! | 72 | 8 | epoch |
-//! | 128 | 8 | published position, 136: its check |
-//! | 192 | 8 | durable position, 200: its check |
+//! | 80 | 48 | unused |
+//! | 128 | 8 | published position |
+//! | 136 | 8 | check of the published position |
+//! | 144 | 48 | unused |
+//! | 192 | 8 | durable position |
+//! | 200 | 8 | check of the durable position |
+//! | 208 | 48 | unused |
 //! | 256 | 8 | state: 1 open, 2 clean, 3 poisoned, 4 recovering |
+//! | 264 | 3832 | unused |
 //!
 //! A position's check is `xxh3-64(position, seed = session)`; it is stored right after the position,
 //! so a reader that sees them differ looks again, and reads from the files alone if they stay so.

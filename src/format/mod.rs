@@ -26,6 +26,7 @@ pub(crate) mod draft;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod idx;
+pub(crate) mod layout;
 pub(crate) mod leaf;
 pub(crate) mod live;
 pub(crate) mod page;
@@ -33,6 +34,8 @@ pub(crate) mod prelude;
 pub(crate) mod record;
 pub(crate) mod slot;
 pub(crate) mod term;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The only layer that meets the operating system.
 //!
 //! Everything above speaks to four traits, so that the same code runs on a real directory
-//! ([`disk`]) and on a simulated one that loses power on demand ([`sim`]):
+//! ([`disk`]) and on a simulated one that loses power on demand (`sim`):
 //!
 //! | trait | what it stands for |
 //! |---|---|

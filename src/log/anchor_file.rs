@@ -3,9 +3,10 @@
 use std::io::IoSlice;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Read;
+use crate::format::{PAGE_BYTES, Read};
 use crate::format::anchor::{Anchor, FILE_BYTES, OFFSETS};
 use crate::io::{Mode, Storage};
+use crate::log::core::NotWritten;
 use crate::log::files::{ANCHOR, ANCHOR_TMP};
 
 /// What the file said.
@@ -68,18 +69,27 @@ pub(crate) fn create(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
     let failed = |error| Error::io("create ANCHOR", error);
     let file = storage.open(ANCHOR_TMP.as_ref(), Mode::Create).map_err(failed)?;
     file.set_len(0).map_err(failed)?;
-    file.set_len(FILE_BYTES as u64).map_err(failed)?;
-    file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
+    // The other slot gets its room now, so that it can be written on a full disk.
+    let mut bytes = [0; FILE_BYTES];
+    bytes[anchor.offset() as usize..][..PAGE_BYTES].copy_from_slice(&anchor.encode()[..]);
+    file.write_all_at(&mut [IoSlice::new(&bytes)], 0).map_err(failed)?;
     file.sync_data().map_err(failed)?;
     storage.rename(ANCHOR_TMP.as_ref(), ANCHOR.as_ref()).map_err(failed)?;
+    if cfg!(annals_no_dir_sync) {
+        return Ok(());
+    }
     storage.sync_dir("".as_ref()).map_err(failed)?;
     storage.sync_parent().map_err(failed)
 }
 
 /// Writes the next slot and syncs it.
-pub(crate) fn write(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
+pub(crate) fn write(storage: &dyn Storage, anchor: &Anchor) -> Result<(), NotWritten> {
     let failed = |error| Error::io("write ANCHOR", error);
-    let file = storage.open(ANCHOR.as_ref(), Mode::Write).map_err(failed)?;
-    file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed)?;
-    file.sync_data().map_err(failed)
+    let file = storage.open(ANCHOR.as_ref(), Mode::Write).map_err(failed).map_err(NotWritten::Failed)?;
+    let written = file.write_all_at(&mut [IoSlice::new(&anchor.encode()[..])], anchor.offset()).map_err(failed);
+    written.map_err(|error| match error.kind() {
+        ErrorKind::Full => NotWritten::NoRoom(error),
+        _ => NotWritten::Failed(error),
+    })?;
+    file.sync_data().map_err(failed).map_err(NotWritten::Failed)
 }

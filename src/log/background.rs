@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use super::commit::Committer;
 use super::core::Core;
 use super::indexer;
+use super::room::Room;
 use crate::format::leaf::Tree;
 use crate::io::Storage;
 use crate::segment::raw::RawSegment;
@@ -173,8 +174,7 @@ fn room_thread(committer: &Committer) {
 fn make_room(committer: &Committer) {
     let core = committer.core();
     let (room, end) = committer.room();
-    // What fails here for want of room fails again, and is reported, where it is needed.
-    let _ = room.extend_ahead(end);
+    extend_ahead(core, &room, end);
     while room.wants_spare(end) && !core.jobs.stopping.load(Ordering::Relaxed) {
         match core.spare.prepare(&*core.log.storage, &room) {
             Ok(true) if core.jobs.bell_rung.is_empty() => {}
@@ -185,7 +185,17 @@ fn make_room(committer: &Committer) {
         if !Arc::ptr_eq(&now, &room) {
             break;
         }
-        let _ = now.extend_ahead(end);
+        extend_ahead(core, &now, end);
+    }
+}
+
+/// What fails for want of room fails again, and is reported, where it is needed; a sync that fails
+/// may have lost what was committed meanwhile.
+fn extend_ahead(core: &Core, room: &Room, end: u64) {
+    if let Err(error) = room.extend_ahead(end)
+        && room.has_failed()
+    {
+        core.poison(format!("syncing the active segment failed: {error}"));
     }
 }
 

@@ -35,9 +35,11 @@ pub(crate) fn close(committer: &Committer) -> Result<()> {
             writer.room.file.set_len(writer.offset).map_err(|error| Error::io("give back unused room", error))?;
         }
         let slot = writer.slot(State::Clean);
-        write_slot(&*writer.room.file, &slot, writer.active.header.salt, true)?;
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt)?;
+        writer.room.sync().map_err(|error| Error::io("sync the active segment", error))?;
         let (base, epoch, tail) = (writer.active.base(), writer.active.header.epoch, core.log.tail());
-        core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, tail, epoch))
+        core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, tail, epoch))?;
+        Ok::<(), Error>(())
     })?;
     core.live.set_state(Live::Clean);
     Ok(())

@@ -17,15 +17,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::core::Core;
+use super::core::{Core, NotWritten};
 use super::prepare::Prepared;
 use super::room::Room;
 use super::writer::{Member, Unsynced, Writer, write_slot};
 use crate::append::Appended;
-use crate::error::{AppendError, Error, Result};
+use crate::error::{AppendError, Error, ErrorKind, Result, is_full};
 use crate::format::header::Mode;
 use crate::format::slot::State;
-use crate::io::File;
 use crate::position::Position;
 
 /// Appends that one group takes at most, and their bytes: a bound on latency and memory.
@@ -395,16 +394,22 @@ impl Committer {
         if self.core.mode != Mode::Synced || self.core.poison.is_set() {
             return;
         }
-        let (file, slot, salt) = {
+        let (room, slot, salt) = {
             let mut writer = self.writer.lock();
             if writer.slotted == writer.offset {
                 return;
             }
             let slot = writer.slot(State::Idle);
-            (Arc::clone(&writer.room.file), slot, writer.active.header.salt)
+            (Arc::clone(&writer.room), slot, writer.active.header.salt)
         };
-        if let Err(error) = write_slot(&*file, &slot, salt, true) {
-            self.core.poison(format!("syncing a slot failed: {error}"));
+        let written = match write_slot(&*room.file, &slot, salt) {
+            Ok(()) => room.sync_beside().map_err(|error| Error::io("sync a slot", error)),
+            // It only saves the next opening some reading.
+            Err(error) if error.kind() == ErrorKind::Full => Ok(()),
+            failed => failed,
+        };
+        if let Err(error) = written {
+            self.core.poison(error.to_string());
         }
     }
 
@@ -419,6 +424,10 @@ impl Committer {
             return Ok(());
         }
         let _syncing = self.syncing.lock();
+        // Another sync may have failed while this one waited; a second one proves nothing.
+        if core.poison.is_set() {
+            return Err(core.poisoned(false).into());
+        }
         if core.log.durable() == core.log.tail() {
             return Ok(());
         }
@@ -427,7 +436,7 @@ impl Committer {
             let tail = Position::new(writer.next.get() - 1);
             (writer.unsynced.clone(), Arc::clone(&writer.room), tail, writer.active.base(), writer.active.header.epoch)
         };
-        let synced = self.sync_files(&full, &*room.file, base);
+        let synced = self.sync_files(&full, &room, base);
         if let Err(error) = synced {
             core.poison(format!("the background sync failed: {error}"));
             return Err(core.poisoned(false).into());
@@ -439,24 +448,27 @@ impl Committer {
         if core.anchor.lock().newest_base != base {
             let anchored =
                 core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, tail, epoch));
-            if let Err(error) = anchored {
-                core.poison(format!("syncing ANCHOR failed: {error}"));
-                return Err(error);
+            // Without room it is told at the next sync.
+            if let Err(NotWritten::Failed(error)) = anchored {
+                core.poison(format!("writing ANCHOR failed: {error}"));
+                return Err(core.poisoned(false).into());
             }
         }
         Ok(())
     }
 
-    fn sync_files(&self, full: &[Unsynced], active: &dyn File, base: Position) -> std::io::Result<()> {
+    fn sync_files(&self, full: &[Unsynced], active: &Room, base: Position) -> std::io::Result<()> {
         for segment in full {
             segment.file.sync_data()?;
             let page = segment.slot.encode(segment.salt);
-            segment.file.write_all_at(&mut [IoSlice::new(&page[..])], segment.slot.offset())?;
+            let written = segment.file.write_all_at(&mut [IoSlice::new(&page[..])], segment.slot.offset());
+            // It only saves the next opening some reading.
+            written.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })?;
         }
         if self.core.anchor.lock().newest_base != base {
             self.core.log.storage.sync_dir(super::files::LOG.as_ref())?;
         }
-        active.sync_data()
+        active.sync()
     }
 
     /// Stops taking appends, lets those in flight finish, and gives up the writer.

@@ -10,7 +10,7 @@ use super::background::Jobs;
 use super::live_file::LiveWriter;
 use super::room::Spare;
 use super::shared::Log;
-use crate::error::{AppendError, Result};
+use crate::error::{AppendError, Error, Result};
 use crate::format::anchor::Anchor;
 use crate::format::header::Mode;
 use crate::format::live::State;
@@ -63,6 +63,21 @@ pub(crate) struct Core {
     pub(crate) matcher: Matcher,
 }
 
+/// Why ANCHOR was not written.
+pub(crate) enum NotWritten {
+    /// There was no room; the other slot stands.
+    NoRoom(Error),
+    Failed(Error),
+}
+
+impl From<NotWritten> for Error {
+    fn from(why: NotWritten) -> Error {
+        match why {
+            NotWritten::NoRoom(error) | NotWritten::Failed(error) => error,
+        }
+    }
+}
+
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core").field("log", &self.log).finish_non_exhaustive()
@@ -103,7 +118,7 @@ impl Core {
     }
 
     /// Writes and syncs the next ANCHOR: what is durable now, as far as the tree was hashed.
-    pub(crate) fn write_anchor(&self, change: impl FnOnce(&mut Anchor)) -> Result<()> {
+    pub(crate) fn write_anchor(&self, change: impl FnOnce(&mut Anchor)) -> Result<(), NotWritten> {
         let mut anchor = self.anchor.lock();
         let mut next = anchor.clone();
         next.seq += 1;

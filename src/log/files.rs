@@ -12,6 +12,9 @@ pub(crate) const ANCHOR_TMP: &str = "ANCHOR.tmp";
 pub(crate) const LIVE: &str = "LIVE";
 pub(crate) const LOG: &str = "log";
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// Everything that a store may hold at its top.
+pub(crate) const TOP: [&str; 10] =
+    [LOCK, ANCHOR, ANCHOR_TMP, LIVE, LOG, QUARANTINE, "index", "snapshots", "projections", "workers"];
 const BASE_DIGITS: usize = 20;
 
 pub(crate) fn raw(base: Position) -> PathBuf {
@@ -97,10 +100,13 @@ pub(crate) fn what_is(storage: &dyn Storage) -> Result<Directory> {
         Err(error) => return Err(Error::io("list the directory", error)),
     };
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-    if has(ANCHOR) || !list(storage)?.raw.is_empty() {
+    let listing = list(storage)?;
+    if has(ANCHOR) || !listing.raw.is_empty() {
         return Ok(Directory::Store);
     }
-    let unfinished = entries.iter().all(|entry| [LOCK, ANCHOR_TMP, LOG, LIVE].contains(&entry.name.as_str()));
+    // Others call a directory `log` too.
+    let unfinished = listing.foreign.is_empty()
+        && entries.iter().all(|entry| [LOCK, ANCHOR_TMP, LOG, LIVE].contains(&entry.name.as_str()));
     Ok(if unfinished { Directory::Empty } else { Directory::Foreign })
 }
 

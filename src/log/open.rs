@@ -109,7 +109,9 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     storage.create_dir_all(files::LOG.as_ref()).map_err(create)?;
     let mut recovery = Recovery::default();
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
-    sync_names(&*storage)?;
+    if !recovery.created {
+        sync_names(&*storage)?;
+    }
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
@@ -117,14 +119,6 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     let core = open.committer.core();
     core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
     Ok(open)
-}
-
-/// A process that was killed may have left names that only memory holds, of the newest segment above
-/// all. What is acknowledged from here on stands in those files, so their names must survive too.
-pub(crate) fn sync_names(storage: &dyn Storage) -> Result<()> {
-    storage.sync_dir(files::LOG.as_ref()).map_err(|error| Error::io("sync log", error))?;
-    storage.sync_dir("".as_ref()).map_err(|error| Error::io("sync the directory", error))?;
-    storage.sync_parent().map_err(|error| Error::io("sync the directory's parent", error))
 }
 
 fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Recovery) -> Result<Anchor> {
@@ -151,6 +145,19 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
         }
         AnchorRead::Missing => Err(identity_error("no such file")),
         AnchorRead::Bad(why) => Err(identity_error(&why)),
+    }
+}
+
+/// The process before may have been killed between giving a file its name and syncing that name. What
+/// is appended now stands under it, so it has to be durable first.
+fn sync_names(storage: &dyn Storage) -> Result<()> {
+    let failed = |error| Error::io("sync the directories of the store", error);
+    storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
+    storage.sync_dir("".as_ref()).map_err(failed)?;
+    match storage.sync_parent() {
+        // Who may not read the directory above did not make the store's own there.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(failed),
     }
 }
 
@@ -222,7 +229,8 @@ fn recover(
             let last_check = file.scan.as_ref().map_or(0, |scan| scan.last_check);
             let slot = act::final_slot(file, state, file.end, file.next, last_check, &seen);
             let target = storage.open(&file.path, Open::Write).map_err(|error| Error::io("open a segment", error))?;
-            write_slot(&*target, &slot, file.header.salt, true)?;
+            write_slot(&*target, &slot, file.header.salt)?;
+            target.sync_data().map_err(|error| Error::io("sync a slot", error))?;
         }
         act::begin_segment(storage, &header(storage, wanted, anchor.log, base, epoch), true, replace)?;
         seen = look(storage, anchor.log, Some(anchor))?;
@@ -298,6 +306,7 @@ fn assemble(
         keeper,
         overlay: Overlay::default(),
         unsynced: Vec::new(),
+        anchor_due: false,
     };
     begin_tenure(&mut writer, newest)?;
     let (base, epoch) = (newest.base, newest.header.epoch);
@@ -330,7 +339,8 @@ fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
     let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
     if newest.header.mode == Mode::Written && closed {
         let slot = writer.slot(State::Idle);
-        write_slot(&*writer.room.file, &slot, writer.active.header.salt, true)?;
+        write_slot(&*writer.room.file, &slot, writer.active.header.salt)?;
+        writer.room.sync().map_err(|error| Error::io("sync a slot", error))?;
     }
     Ok(())
 }

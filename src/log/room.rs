@@ -2,7 +2,9 @@
 //!
 //! Invariants: bytes below `allocated` are in the file; the committer writes there without asking.
 //! Whoever extends a file (the committer in need, or the thread ahead of it) holds its lock, and
-//! the thread writes zeros only at or beyond `allocated`, so zeros never meet a frame.
+//! the thread writes zeros only at or beyond `allocated`, so zeros never meet a frame. The system
+//! tells a failed sync once, to whoever asks first, so who syncs beside the committer does so under
+//! `syncing`, and the committer believes its own sync only when it has seen how that one ended.
 //!
 //! How, by what was measured: small synced groups want blocks that were written before (else each
 //! sync also commits the journal), so zeros are written ahead; large groups and `Written` segments
@@ -43,6 +45,8 @@ pub(crate) struct Room {
     /// Moving average of a group's bytes; written by the committer, a hint to the thread.
     group_bytes: AtomicU64,
     closing: AtomicBool,
+    /// Held during a sync beside the committer; whether one has failed.
+    syncing: Mutex<bool>,
 }
 
 impl Room {
@@ -56,7 +60,25 @@ impl Room {
             extending: Mutex::new(()),
             group_bytes: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            syncing: Mutex::new(false),
         }
+    }
+
+    /// Syncs what the committer wrote.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        match *self.syncing.lock() {
+            false => Ok(()),
+            true => Err(io::Error::other("a sync of the same file failed")),
+        }
+    }
+
+    /// Syncs off the commit path.
+    pub(crate) fn sync_beside(&self) -> io::Result<()> {
+        let mut failed = self.syncing.lock();
+        let synced = self.file.sync_data();
+        *failed |= synced.is_err();
+        synced
     }
 
     pub(crate) fn allocated(&self) -> u64 {
@@ -140,9 +162,14 @@ impl Room {
                     self.file.write_all_at(&mut [IoSlice::new(&ZEROS[..len as usize])], at)?;
                     at += len;
                 }
-                self.file.sync_data()
+                self.sync_beside()
             }
         }
+    }
+
+    /// Whether a sync beside the committer has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        *self.syncing.lock()
     }
 
     /// Keeps the thread from extending any further and waits until it has let go.

@@ -1,8 +1,8 @@
 //! What every handle on a log shares: identity, the list of segments, how far it is published.
 //!
 //! Invariants: `tail` is the newest position that anybody may see; everything up to it stands in
-//! the segments of the list, whole, and never changes. `durable <= tail` always, and `tail` never
-//! exceeds `durable` where the segments are synced. A list, once loaded, stays good: segments are
+//! the segments of the list, whole, and never changes. `tail` never
+//! exceeds `durable` where the segments are synced (there it moves right behind it). A list, once loaded, stays good: segments are
 //! only ever added to later lists, and a file that is replaced stays mapped.
 
 use std::path::PathBuf;

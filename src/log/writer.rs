@@ -8,14 +8,14 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
+use super::core::{Core, NotWritten};
 use super::overlay::Overlay;
 use super::prepare::Prepared;
-use super::recover::act::begin_segment;
+use super::recover::act::{NotBegun, begin_segment};
 use super::room::Room;
 use super::timekeeper::{Now, Timekeeper};
 use crate::append::{Appended, Link};
-use crate::error::{AppendError, Error, Result, is_full};
+use crate::error::{AppendError, Error, ErrorKind, Result, is_full};
 use crate::format::draft::Place;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
 use crate::format::header::{Mode, SegmentHeader};
@@ -85,6 +85,8 @@ pub(crate) struct Writer {
     pub(crate) overlay: Overlay,
     /// Full segments whose files are not synced yet, oldest first; `Written` only.
     pub(crate) unsynced: Vec<Unsynced>,
+    /// ANCHOR does not name the active segment, for want of room.
+    pub(crate) anchor_due: bool,
 }
 
 /// A full segment of a `Written` log. Its last slot says that all of it is durable, so it is
@@ -106,6 +108,10 @@ impl Writer {
     pub(crate) fn commit(&mut self, core: &Core, members: &mut [Member]) {
         self.group_seq += 1;
         self.overlay.clear();
+        if self.anchor_due && !core.poison.is_set() {
+            // If it fails, the writer is poisoned, and everybody learns that from there.
+            let _ = self.anchor_newest(core);
+        }
         let mut stage = Stage { offset: self.offset, next: self.next };
         let mut start = 0;
         for index in 0..members.len() {
@@ -114,11 +120,12 @@ impl Writer {
                 Ok(Staged::SegmentFull) => {
                     self.flush(core, &mut members[start..index], &stage);
                     start = index;
-                    let again = self.roll(core).and_then(|()| {
-                        self.overlay.clear();
-                        stage = Stage { offset: self.offset, next: self.next };
-                        self.stage(core, members, index, &mut stage)
-                    });
+                    // Whether that succeeded or not, and whether the next segment can be begun or
+                    // not: what is staged from here on follows what is committed.
+                    let rolled = self.roll(core);
+                    self.overlay.clear();
+                    stage = Stage { offset: self.offset, next: self.next };
+                    let again = rolled.and_then(|()| self.stage(core, members, index, &mut stage));
                     match again {
                         Ok(Staged::Done) => {}
                         // A batch is at most half a segment, so it fits an empty one.
@@ -261,7 +268,7 @@ impl Writer {
         }
         if core.mode == Mode::Synced
             && !cfg!(annals_no_commit_sync)
-            && let Err(error) = self.room.file.sync_data()
+            && let Err(error) = self.room.sync()
         {
             core.poison(format!("syncing {} failed: {error}", self.active.path.display()));
             return Err(Failure::Unknown);
@@ -269,10 +276,12 @@ impl Writer {
         Ok(())
     }
 
-    /// A write that found no room leaves zeros where it wrote; any other failure stops the writer.
+    /// A write that found no room leaves zeros where it wrote, durable ones: else a power cut could
+    /// bring back what was refused, or parts of it among what is written there next. Any other
+    /// failure stops the writer.
     fn undo_write(&self, core: &Core, error: io::Error, end: u64) -> Failure {
         let no_room = is_full(&error) || error.kind() == io::ErrorKind::WriteZero;
-        let zeroed = no_room.then(|| zero(&*self.room.file, self.offset, end));
+        let zeroed = no_room.then(|| zero(&*self.room.file, self.offset, end).and_then(|()| self.room.sync_beside()));
         match zeroed {
             Some(Ok(())) => Failure::Refused(Error::io("write to the log", error)),
             Some(Err(second)) => {
@@ -328,16 +337,43 @@ impl Writer {
         if core.poison.is_set() {
             return Err(core.poisoned(false));
         }
-        self.begin_next(core, self.active.header.epoch, State::Rolled).map_err(|error| match error.kind() {
-            crate::error::ErrorKind::Full => AppendError::Full(error),
-            _ => {
-                core.poison(format!("beginning a segment failed: {error}"));
-                core.poisoned(false)
+        core.live.begin_change();
+        let begun = self.begin_next(core, self.active.header.epoch, State::Rolled);
+        core.live.end_change();
+        match begun {
+            Ok(full) => {
+                if core.mode == Mode::Synced {
+                    self.anchor_newest(core)?;
+                }
+                core.jobs.index(core, full);
+                Ok(())
             }
-        })
+            Err(NotBegun::NoRoom(error)) => Err(AppendError::Full(error)),
+            Err(NotBegun::Failed(error)) => {
+                core.poison(format!("beginning a segment failed: {error}"));
+                Err(core.poisoned(false))
+            }
+        }
     }
 
-    pub(crate) fn begin_next(&mut self, core: &Core, epoch: u64, state: State) -> Result<()> {
+    /// Tells ANCHOR which segment is the newest. Without room for that it is told later: until then
+    /// only the loss of that whole file would go unnoticed.
+    fn anchor_newest(&mut self, core: &Core) -> Result<(), AppendError> {
+        let (base, epoch, durable) = (self.active.base(), self.active.header.epoch, core.log.durable());
+        let written =
+            core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, durable, epoch));
+        self.anchor_due = written.is_err();
+        match written {
+            Err(NotWritten::Failed(error)) => {
+                core.poison(format!("writing ANCHOR failed: {error}"));
+                Err(core.poisoned(false))
+            }
+            Ok(()) | Err(NotWritten::NoRoom(_)) => Ok(()),
+        }
+    }
+
+    /// Puts the next segment in the place of the active one, which is returned.
+    fn begin_next(&mut self, core: &Core, epoch: u64, state: State) -> Result<Arc<RawSegment>, NotBegun> {
         let synced = core.mode == Mode::Synced;
         self.room.stop();
         let spare = core.spare.take();
@@ -350,14 +386,18 @@ impl Writer {
             created_at: Timestamp::from_nanos(core.clock.wall_nanos()),
             segment_bytes: core.segment_bytes,
         };
-        core.live.begin_change();
-        let begun = begin_segment(&*core.log.storage, &header, synced, false);
-        let (file, path) = begun.inspect_err(|_| core.live.end_change())?;
+        let (file, path) = begin_segment(&*core.log.storage, &header, synced, false)?;
+        // From here on the new file has its name, and the old one must take no more frames.
         let len = file.len().unwrap_or(FIRST_OFFSET);
         let slot = self.slot(state);
         let salt = self.active.header.salt;
         if synced {
-            write_slot(&*self.room.file, &slot, salt, true).inspect_err(|_| core.live.end_change())?;
+            match write_slot(&*self.room.file, &slot, salt) {
+                Ok(()) => self.room.sync().map_err(|error| NotBegun::Failed(Error::io("sync a slot", error)))?,
+                // The file that follows says as much.
+                Err(error) if error.kind() == ErrorKind::Full => {}
+                Err(error) => return Err(NotBegun::Failed(error)),
+            }
         } else {
             self.unsynced.push(Unsynced { file: Arc::clone(&self.room.file), slot, salt });
         }
@@ -368,15 +408,7 @@ impl Writer {
         self.room = Arc::new(Room::new(file, prepared.min(len), core.segment_bytes, core.mode, core.kind));
         (self.offset, self.last_check, self.slot_seq, self.slotted) = (FIRST_OFFSET, 0, 0, FIRST_OFFSET);
         core.log.push_segment(segment);
-        core.live.end_change();
-        if synced {
-            let durable = core.log.durable();
-            core.write_anchor(|anchor| {
-                (anchor.newest_base, anchor.durable, anchor.epoch) = (header.base, durable, epoch)
-            })?;
-        }
-        core.jobs.index(core, full);
-        Ok(())
+        Ok(full)
     }
 
     /// The next slot of the active segment, saying that everything committed is durable.
@@ -419,7 +451,7 @@ impl Failure {
 fn check_link(link: &Link, next: Position) -> Result<(), AppendError> {
     if link.chain.is_broken() {
         let text = "an append that this one had to come behind was not done";
-        return Err(AppendError::Failed(Error::new(crate::error::ErrorKind::Io, text)));
+        return Err(AppendError::Failed(Error::new(ErrorKind::Io, text)));
     }
     match link.first {
         Some(first) if first != next => Err(AppendError::Conflict {
@@ -432,13 +464,13 @@ fn check_link(link: &Link, next: Position) -> Result<(), AppendError> {
 }
 
 fn too_long() -> AppendError {
-    AppendError::TooLarge(Error::new(crate::error::ErrorKind::TooLarge, "the batch does not fit an empty segment"))
+    AppendError::TooLarge(Error::new(ErrorKind::TooLarge, "the batch does not fit an empty segment"))
 }
 
-pub(crate) fn write_slot(file: &dyn File, slot: &Slot, salt: u64, sync: bool) -> Result<()> {
-    let failed = |error| Error::io("write a slot", error);
-    file.write_all_at(&mut [IoSlice::new(&slot.encode(salt)[..])], slot.offset()).map_err(failed)?;
-    if sync { file.sync_data().map_err(failed) } else { Ok(()) }
+/// Writes a slot; the caller syncs it.
+pub(crate) fn write_slot(file: &dyn File, slot: &Slot, salt: u64) -> Result<()> {
+    file.write_all_at(&mut [IoSlice::new(&slot.encode(salt)[..])], slot.offset())
+        .map_err(|error| Error::io("write a slot", error))
 }
 
 /// Puts zeros where a failed write may have left anything.
@@ -486,7 +518,7 @@ fn resolve_twins(members: &mut [Member]) {
         let outcome = match &members[first].outcome {
             Some(Ok(done)) => Ok(Appended { duplicate: true, ..*done }),
             _ => Err(AppendError::Failed(Error::new(
-                crate::error::ErrorKind::Io,
+                ErrorKind::Io,
                 "the append of the same key in the same group failed, so this one was not done",
             ))),
         };

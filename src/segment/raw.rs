@@ -16,7 +16,9 @@ use super::mem_index::{MemIndex, RowPlace};
 use crate::error::{Corruption, Error, Result};
 use crate::event::EventRef;
 use crate::format::Bad;
-use crate::format::frame::{FIRST_OFFSET, Frame, FrameHeader, HEADER_BYTES, HeaderRead, Kind, SegmentFacts};
+use crate::format::frame::{
+    FIRST_OFFSET, Frame, FrameHeader, HEADER_BYTES, HeaderRead, Kind, RECORDED_EACH, SegmentFacts,
+};
 use crate::format::header::SegmentHeader;
 use crate::io::{Mapping, Mode as Open, Storage};
 use crate::position::Position;
@@ -214,6 +216,10 @@ impl RawSegment {
         let (header, bytes) = self.header_at(mapping, place.frame, self.end(), position)?;
         let damaged = |bad| self.corruption(bad, place.frame, position, position);
         let frame = Frame::new(header, self.facts(), bytes).map_err(damaged)?;
+        // Times that an import kept stand outside the record, under the check of the whole table.
+        if header.flags & RECORDED_EACH != 0 {
+            frame.check_table().map_err(damaged)?;
+        }
         let event = frame.event(place.index).map_err(damaged)?;
         if event.position() != position {
             let bad = Bad::new(16, format!("position {position}"), event.position().to_string());

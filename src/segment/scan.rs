@@ -63,9 +63,11 @@ pub(crate) enum BadKind {
     ZeroHeader,
     /// A header that is not zero and fails its check.
     BadHeader,
-    /// A valid header over bytes that fail; whether a whole sector of them is zeros, as a write
-    /// leaves it that was torn.
-    BadBody { zero_sector: bool },
+    /// The beginning of a header, and nothing but zeros, or nothing at all, behind it.
+    CutHeader,
+    /// A valid header over bytes that fail; whether they fail where zeros stand, as a write leaves
+    /// it that was torn.
+    BadBody { torn: bool },
     /// A valid header of a frame that the file is too short for.
     CutShort,
     /// A whole frame of another position: misplaced, or left over.
@@ -170,7 +172,11 @@ pub(crate) fn scan_to(
             HeaderRead::Valid(header) => header,
             HeaderRead::Bad(_) if head.len() < HEADER_BYTES && is_zero(head) => break,
             HeaderRead::Bad(bad) => {
-                scan.bad = Some(look_on(&mut window, facts, offset, BadKind::BadHeader, bad)?);
+                let cut = head.len() < HEADER_BYTES || head.ends_with(&[0]);
+                let behind = offset + HEADER_BYTES as u64;
+                let cut = cut && first_nonzero(&mut window, behind)?.is_none();
+                let kind = if cut { BadKind::CutHeader } else { BadKind::BadHeader };
+                scan.bad = Some(look_on(&mut window, facts, offset, kind, bad)?);
                 break;
             }
             HeaderRead::Zero => {
@@ -217,8 +223,8 @@ fn accept(
         Err(bad) => return Ok(Err((BadKind::CutShort, bad))),
     };
     if let Err(bad) = frame.check_all() {
-        let zero_sector = frame.has_zero_sector(offset);
-        return Ok(Err((BadKind::BadBody { zero_sector }, bad)));
+        let torn = frame.looks_torn(offset);
+        return Ok(Err((BadKind::BadBody { torn }, bad)));
     }
     if header.kind == Kind::Events && header.first != scan.next {
         let bad = Bad::new(16, format!("position {}", scan.next), header.first.to_string());

@@ -178,10 +178,17 @@ fn stat_segments_and_verify_agree() {
 fn inspect_decodes_the_files_of_a_store() {
     let place = place();
     let segment = place.json(&["segments", "pod"])[0]["file"].as_str().unwrap().to_owned();
-    for file in [format!("pod/{segment}"), "pod/ANCHOR".to_owned()] {
-        assert!(!place.good(&["inspect", &file]).is_empty(), "{file}");
-        assert!(place.json(&["inspect", &file])["sections"].is_array(), "{file}");
+    for file in [format!("pod/{segment}"), "pod/ANCHOR".to_owned(), "pod/LIVE".to_owned()] {
+        assert!(place.good(&["inspect", &file]).contains("nothing is wrong"), "{file}");
+        assert!(!place.json(&["inspect", &file])["pages"].as_array().unwrap().is_empty(), "{file}");
     }
+    assert!(place.good(&["inspect", &format!("pod/{segment}"), "--all-frames"]).contains("1-10"));
+    let foreign = place.run(&["inspect", "in.jsonl"]);
+    foreign.is_bad(3, "no file of a store, in.jsonl");
+    let mut anchor = std::fs::read(place.path("pod/ANCHOR")).unwrap();
+    anchor[20] ^= 1;
+    place.write("damaged", anchor);
+    place.run(&["inspect", "damaged"]).is_bad(5, "1 problem, damaged");
 }
 
 #[test]

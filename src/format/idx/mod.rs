@@ -19,11 +19,20 @@
 //! | 72 | 8 | length of this file |
 //! | 80 | 4 | rows |
 //! | 84 | 4 | zero |
-//! | 88 | 32 | zone of all rows |
+//! | 88 | 8 | least recorded_at of all rows, ns since 1970 |
+//! | 96 | 8 | greatest recorded_at |
+//! | 104 | 8 | least occurred_at |
+//! | 112 | 8 | greatest occurred_at |
 //! | 120 | 8 | filter: seed |
 //! | 128 | 4 | filter: segment length, a power of two |
 //! | 132 | 4 | filter: segment count times segment length |
-//! | 136 | 168 | table of 7 sections, 24 bytes each: offset u64, length u64, count u32, zero u32 |
+//! | 136 | 24 | section frames: offset u64, length u64, count u32, zero u32; so are the next six |
+//! | 160 | 24 | section indices |
+//! | 184 | 24 | section zones |
+//! | 208 | 24 | section terms |
+//! | 232 | 24 | section postings |
+//! | 256 | 24 | section types |
+//! | 280 | 24 | section filter |
 //! | 304 | 8 | check: xxh3-64 of bytes 0 to 303, seed "ANNALIDX" |
 //! | 312 | 3784 | zero |
 //!
@@ -72,6 +81,8 @@
 //! a flipped bit is an error and never a term that is silently absent.
 
 mod build;
+#[cfg(test)]
+mod doc_tests;
 mod filter;
 mod header;
 mod pages;
@@ -83,8 +94,8 @@ mod verify;
 mod view;
 
 pub(crate) use build::IdxBuilder;
-pub(crate) use header::IdxHeader;
-pub(crate) use pages::Checked;
+pub(crate) use header::{IdxHeader, MAGIC};
+pub(crate) use pages::{Checked, check_page};
 pub(crate) use types::TypeNames;
 pub(crate) use view::{IdxView, Postings, TermEntry};
 

@@ -28,6 +28,19 @@ fn check(page: &[u8], salt: u64, offset: u64) -> u64 {
     xxh3_64_with_seed(&page[..CHECK_AT], salt ^ offset)
 }
 
+/// Whether a page, any but the header, passes its check. Offsets count from the start of the file.
+pub(crate) fn check_page(page: &[u8], salt: u64, offset: u64) -> Parsed<()> {
+    let Some(found) = u64_at(page, CHECK_AT) else {
+        return Err(Bad::new(offset + page.len() as u64, "a page of 4096 bytes", "the end of the file"));
+    };
+    let expected = check(page, salt, offset);
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (format!("page check {expected:016x}"), format!("{found:016x}"));
+    Err(Bad::new(offset + CHECK_AT as u64, expected, found))
+}
+
 /// Fills the space of a new file from some place on, front to back.
 pub(super) struct Writer<'a> {
     /// The rest of the file, from the page that is written on.
@@ -138,16 +151,7 @@ impl<'a> Space<'a> {
 
     #[cold]
     fn check(&self, page: usize, bytes: &[u8; PAGE_BYTES]) -> Parsed<()> {
-        let offset = (page * PAGE_BYTES) as u64;
-        let expected = check(bytes, self.salt, offset);
-        let found = u64_at(bytes, CHECK_AT).unwrap_or_default();
-        if expected != found {
-            return Err(Bad::new(
-                offset + CHECK_AT as u64,
-                format!("page check {expected:016x}"),
-                format!("{found:016x}"),
-            ));
-        }
+        check_page(bytes, self.salt, (page * PAGE_BYTES) as u64)?;
         self.checked.set(page);
         Ok(())
     }

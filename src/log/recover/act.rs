@@ -1,8 +1,8 @@
 //! Doing what was decided. Every step may be the last before a crash, and doing all of them again
 //! comes to the same end:
 //!
-//! 1. What is whole but unproven is written again, same bytes at the same place, and synced: the
-//!    page cache may only pretend that the disk holds it.
+//! 1. What is whole but unproven is written again, same bytes at the same place, and synced, with
+//!    the header above it: the page cache may only pretend that the disk holds it.
 //! 2. To cut: every file that loses bytes is linked into `quarantine/` first. Then files that lie
 //!    wholly beyond go, newest first. Then a copy of the file with the bad place, holding its valid
 //!    frames verbatim at the same offsets and a slot that says `cut`, takes its name.
@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::look::{CutPlan, Look, RawFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::PAGE_BYTES;
 use crate::format::bytes::is_zero;
 use crate::format::frame::FIRST_OFFSET;
-use crate::format::header::SegmentHeader;
+use crate::format::header::{Mode as Durability, SegmentHeader};
 use crate::format::slot::{Slot, State};
 use crate::io::{File, Mode, Storage};
 use crate::log::files::{self, LOG, QUARANTINE};
@@ -34,20 +35,24 @@ fn failed(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::io(format_args!("{what} {}", path.display()), error)
 }
 
-/// Writes the frames that nothing proves durable once more and syncs them. Returns how many events
-/// they hold.
+/// Writes the frames that nothing proves durable once more, and the header above them, and syncs
+/// them. Returns how many events they hold.
 pub(crate) fn rewrite_unproven(storage: &dyn Storage, look: &Look) -> Result<u64> {
     let mut events = 0;
     for file in &look.files {
         let Some(scan) = &file.scan else { continue };
-        let Some(first) = scan.unproven.iter().find(|frame| frame.next.get() > look.proven.get().saturating_add(1))
-        else {
+        let first = scan.unproven.iter().find(|frame| frame.next.get() > look.proven.get().saturating_add(1));
+        // The header of a `Written` segment that has no frame yet is no more certain.
+        let only_header = file.header.mode == Durability::Written && file.end == FIRST_OFFSET;
+        if first.is_none() && !only_header {
             continue;
-        };
+        }
         let target = storage.open(&file.path, Mode::Write).map_err(failed("open", &file.path))?;
-        copy(&*file.file, &*target, first.offset, file.end).map_err(failed("write again", &file.path))?;
+        let again = copy(&*file.file, &*target, 0, FIRST_OFFSET.min(file.len))
+            .and_then(|()| first.map_or(Ok(()), |first| copy(&*file.file, &*target, first.offset, file.end)));
+        again.map_err(failed("write again", &file.path))?;
         target.sync_data().map_err(failed("sync", &file.path))?;
-        events += file.next.get() - first.first.get();
+        events += first.map_or(0, |first| file.next.get() - first.first.get());
     }
     Ok(events)
 }
@@ -124,6 +129,9 @@ pub(crate) fn cut(storage: &dyn Storage, look: &Look, plan: &CutPlan) -> Result<
     }
     if let Some(file) = look.files.get(plan.file).filter(|file| plan.offset > 0 && plan.next > file.base) {
         put_cut_copy(storage, file, plan, look)?;
+    } else if plan.path != files::raw(plan.next) {
+        // Events before it are lost too, so the segment that begins next has another name.
+        remove_with_index(storage, &plan.path)?;
     }
     storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
     Ok(Cut {
@@ -202,6 +210,22 @@ pub(crate) fn final_slot(
     }
 }
 
+/// Why a segment was not begun.
+pub(crate) enum NotBegun {
+    /// There was no room, and nothing has happened: it may be tried again.
+    NoRoom(Error),
+    /// What is on the disk is unknown.
+    Failed(Error),
+}
+
+impl From<NotBegun> for Error {
+    fn from(why: NotBegun) -> Error {
+        match why {
+            NotBegun::NoRoom(error) | NotBegun::Failed(error) => error,
+        }
+    }
+}
+
 /// Begins a segment in the spare file, which is made if it is not there: header, sync, name,
 /// directory. `replace` is for the successor of a segment of which nothing remains.
 pub(crate) fn begin_segment(
@@ -209,20 +233,30 @@ pub(crate) fn begin_segment(
     header: &SegmentHeader,
     sync: bool,
     replace: bool,
-) -> Result<(Arc<dyn File>, PathBuf)> {
+) -> Result<(Arc<dyn File>, PathBuf), NotBegun> {
     let (spare, path) = (files::spare(), files::raw(header.base));
-    let file = storage.open(&spare, Mode::Create).map_err(failed("create", &spare))?;
-    file.write_all_at(&mut [IoSlice::new(&header.encode()[..])], 0).map_err(failed("write", &spare))?;
-    if file.len().map_err(failed("look at", &spare))? < FIRST_OFFSET {
-        file.set_len(FIRST_OFFSET).map_err(failed("write", &spare))?;
-    }
+    let refused = |error: Error| match error.kind() {
+        ErrorKind::Full => NotBegun::NoRoom(error),
+        _ => NotBegun::Failed(error),
+    };
+    let file = put_header(storage, &spare, header).map_err(refused)?;
+    // After a sync that failed nothing is certain, not even when it says that there is no room.
     if sync {
-        file.sync_data().map_err(failed("sync", &spare))?;
+        file.sync_data().map_err(failed("sync", &spare)).map_err(NotBegun::Failed)?;
     }
     let renamed = if replace { storage.rename(&spare, &path) } else { storage.rename_new(&spare, &path) };
-    renamed.map_err(failed("name", &path))?;
-    if sync {
-        storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
+    renamed.map_err(failed("name", &path)).map_err(refused)?;
+    if sync && !cfg!(annals_no_dir_sync) {
+        storage.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref())).map_err(NotBegun::Failed)?;
     }
     Ok((file, path))
+}
+
+/// Writes the header and two empty slots, so that a slot needs no room later on.
+fn put_header(storage: &dyn Storage, path: &Path, header: &SegmentHeader) -> Result<Arc<dyn File>> {
+    let file = storage.open(path, Mode::Create).map_err(failed("create", path))?;
+    let (page, empty) = (header.encode(), [0; 2 * PAGE_BYTES]);
+    let mut pages = [IoSlice::new(&page[..]), IoSlice::new(&empty)];
+    file.write_all_at(&mut pages, 0).map_err(failed("write", path))?;
+    Ok(file)
 }
