@@ -3,8 +3,8 @@
 use std::io::IoSlice;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{PAGE_BYTES, Read};
 use crate::format::anchor::{Anchor, FILE_BYTES, OFFSETS};
+use crate::format::{PAGE_BYTES, Read};
 use crate::io::{Mode, Storage};
 use crate::log::core::NotWritten;
 use crate::log::files::{ANCHOR, ANCHOR_TMP};

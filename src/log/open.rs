@@ -150,7 +150,7 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
 
 /// The process before may have been killed between giving a file its name and syncing that name. What
 /// is appended now stands under it, so it has to be durable first.
-fn sync_names(storage: &dyn Storage) -> Result<()> {
+pub(crate) fn sync_names(storage: &dyn Storage) -> Result<()> {
     let failed = |error| Error::io("sync the directories of the store", error);
     storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
     storage.sync_dir("".as_ref()).map_err(failed)?;
