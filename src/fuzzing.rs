@@ -143,7 +143,7 @@ fn look_at_frame(bytes: &[u8]) {
     let whole = frame.check_all().is_ok();
     let events = use_up::frame(&frame);
     assert!(!whole || events == header.count);
-    let _ = frame.has_zero_sector(FIRST_OFFSET);
+    let _ = frame.looks_torn(FIRST_OFFSET);
 }
 
 /// The record of an event. One that is read is written again, which must give the same event.

@@ -112,10 +112,6 @@ impl Store {
         Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, side }) })
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
         match &self.inner.side {
             _ if self.inner.log.is_closed() => Err(AppendError::Closed),

@@ -51,4 +51,8 @@ impl File for BytesFile<'_> {
     fn map(&self, _: u64) -> io::Result<Arc<dyn Mapping>> {
         read_only()
     }
+
+    fn map_from(&self, _: u64, _: u64) -> io::Result<Arc<dyn Mapping>> {
+        read_only()
+    }
 }

@@ -12,9 +12,6 @@ pub(crate) const ANCHOR_TMP: &str = "ANCHOR.tmp";
 pub(crate) const LIVE: &str = "LIVE";
 pub(crate) const LOG: &str = "log";
 pub(crate) const QUARANTINE: &str = "quarantine";
-/// Everything that a store may hold at its top.
-pub(crate) const TOP: [&str; 10] =
-    [LOCK, ANCHOR, ANCHOR_TMP, LIVE, LOG, QUARANTINE, "index", "snapshots", "projections", "workers"];
 const BASE_DIGITS: usize = 20;
 
 pub(crate) fn raw(base: Position) -> PathBuf {

@@ -12,11 +12,11 @@ use annals::{Actor, Append, Durability, ImportCause, ImportEvent, ImportOptions,
 
 use crate::reader::{Found, Log};
 
-pub const KEY: &str = "edit-17";
-pub const DURABILITIES: [Durability; 2] =
+pub(crate) const KEY: &str = "edit-17";
+pub(crate) const DURABILITIES: [Durability; 2] =
     [Durability::Written { sync_every: Duration::from_millis(50) }, Durability::Synced];
 /// Rows of the indexes that lie beside the segments.
-pub const INDEX_ROWS: u64 = 29;
+pub(crate) const INDEX_ROWS: u64 = 29;
 const SECOND: i64 = 1_000_000_000;
 const BEGIN: &str = "2026-01-02T03:04:05Z";
 
@@ -27,7 +27,7 @@ fn any(log: &Log, what: impl Fn(&Found) -> bool) -> bool {
 }
 
 /// What a golden store is there to hold.
-pub const SHOULD_HOLD: &[Check] = &[
+pub(crate) const SHOULD_HOLD: &[Check] = &[
     ("a key", |log| any(log, |event| event.key.is_some())),
     ("a cause", |log| any(log, |event| event.causation.is_some())),
     ("a cause in its batch", |log| any(log, |event| event.cause_in_batch)),
@@ -55,7 +55,7 @@ pub const SHOULD_HOLD: &[Check] = &[
 ];
 
 /// The batch that was appended under [`KEY`].
-pub fn keyed() -> [NewEvent; 2] {
+pub(crate) fn keyed() -> [NewEvent; 2] {
     [
         NewEvent::bytes("note.edited", "note/n-1", "text/plain", "B")
             .actor(Actor::agent("scribe").on_behalf_of("alice")),
@@ -91,7 +91,7 @@ fn history() -> Vec<ImportEvent> {
         .collect()
 }
 
-pub fn make() -> Arc<SimStorage> {
+pub(crate) fn make() -> Arc<SimStorage> {
     let begin = Timestamp::parse(BEGIN).unwrap();
     let clock = Arc::new(ManualClock::new(begin.as_nanos()));
     let disk = SimStorage::new();
@@ -179,7 +179,7 @@ fn read(file: &dyn File) -> Vec<u8> {
 }
 
 /// Copies what the disk holds into a directory.
-pub fn write_out(disk: &dyn Storage, to: &Path) {
+pub(crate) fn write_out(disk: &dyn Storage, to: &Path) {
     write_directory(disk, Path::new(""), to);
 }
 
@@ -196,7 +196,7 @@ fn write_directory(disk: &dyn Storage, directory: &Path, to: &Path) {
 }
 
 /// All files below a directory, in order of their paths.
-pub fn all_files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn all_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -13,45 +13,45 @@ type Result<T> = std::result::Result<T, String>;
 
 /// An event as it stands in the files.
 #[derive(Debug, Clone)]
-pub struct Found {
-    pub position: u64,
-    pub version: u64,
-    pub epoch: u64,
-    pub recorded_at: i64,
-    pub wall: Option<i64>,
-    pub occurred_at: Option<i64>,
-    pub causation: Option<u64>,
-    pub cause_in_batch: bool,
-    pub imported: bool,
-    pub clock_suspect: bool,
-    pub kept_time: bool,
-    pub last_of_batch: bool,
-    pub actor_kind: u8,
-    pub content: u8,
-    pub id: String,
-    pub subject: String,
-    pub event_type: String,
-    pub actor: String,
-    pub on_behalf_of: String,
-    pub source: String,
-    pub correlation: String,
-    pub content_type: String,
-    pub tags: Vec<String>,
-    pub meta: Vec<(String, String)>,
-    pub key: Option<(String, Vec<u8>)>,
-    pub data: Vec<u8>,
-    pub leaf: [u8; 32],
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    pub(crate) version: u64,
+    pub(crate) epoch: u64,
+    pub(crate) recorded_at: i64,
+    pub(crate) wall: Option<i64>,
+    pub(crate) occurred_at: Option<i64>,
+    pub(crate) causation: Option<u64>,
+    pub(crate) cause_in_batch: bool,
+    pub(crate) imported: bool,
+    pub(crate) clock_suspect: bool,
+    pub(crate) kept_time: bool,
+    pub(crate) last_of_batch: bool,
+    pub(crate) actor_kind: u8,
+    pub(crate) content: u8,
+    pub(crate) id: String,
+    pub(crate) subject: String,
+    pub(crate) event_type: String,
+    pub(crate) actor: String,
+    pub(crate) on_behalf_of: String,
+    pub(crate) source: String,
+    pub(crate) correlation: String,
+    pub(crate) content_type: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) meta: Vec<(String, String)>,
+    pub(crate) key: Option<(String, Vec<u8>)>,
+    pub(crate) data: Vec<u8>,
+    pub(crate) leaf: [u8; 32],
 }
 
 /// A log as it stands in the files.
 #[derive(Debug)]
-pub struct Log {
-    pub events: Vec<Found>,
-    pub root: [u8; 32],
+pub(crate) struct Log {
+    pub(crate) events: Vec<Found>,
+    pub(crate) root: [u8; 32],
     /// State of each segment's newest slot, 0 where there is none.
-    pub states: Vec<u8>,
+    pub(crate) states: Vec<u8>,
     /// Rows of all indexes.
-    pub index_rows: u64,
+    pub(crate) index_rows: u64,
 }
 
 fn number(bytes: Bytes<'_>, at: usize, len: usize) -> Result<u64> {
@@ -63,7 +63,7 @@ fn need(holds: bool, what: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-pub fn hex(bytes: Bytes<'_>) -> String {
+pub(crate) fn hex(bytes: Bytes<'_>) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -386,7 +386,7 @@ fn root(peaks: &[[u8; 32]]) -> [u8; 32] {
 }
 
 /// Section "Reading a store from its files alone".
-pub fn read_store(store: &Path) -> Result<Log> {
+pub(crate) fn read_store(store: &Path) -> Result<Log> {
     let read = |name: &str| fs::read(store.join(name)).map_err(|error| format!("{name}: {error}"));
     let anchor = read_anchor(&read("ANCHOR")?)?;
     let mut names: Vec<String> = fs::read_dir(store.join("log"))
@@ -500,7 +500,7 @@ fn may_contain(header: Bytes<'_>, fingerprints: Bytes<'_>, hash: u64) -> Result<
         m = m.wrapping_mul(factor);
     }
     m ^= m >> 33;
-    let place_0 = (u128::from(m) * u128::from(count) >> 64) as u64;
+    let place_0 = ((u128::from(m) * u128::from(count)) >> 64) as u64;
     let place_1 = (place_0 + segment) ^ (m >> 18 & (segment - 1));
     let place_2 = (place_0 + 2 * segment) ^ (m & (segment - 1));
     let all = [place_0, place_1, place_2].iter().fold(0, |sum, place| sum ^ fingerprints[*place as usize]);
@@ -508,7 +508,7 @@ fn may_contain(header: Bytes<'_>, fingerprints: Bytes<'_>, hash: u64) -> Result<
 }
 
 /// Compares with what the crate reads.
-pub fn assert_same(found: &Found, event: &annals::Event) {
+pub(crate) fn assert_same(found: &Found, event: &annals::Event) {
     let text = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
     let owned = |text: Option<&str>| text.map(str::to_owned);
     assert_eq!(found.position, event.position().get());
