@@ -150,7 +150,9 @@ fn an_export_comes_back_to_its_own_store_without_adding_anything() {
         let event = if index % 4 == 0 { event.id(format!("id-{}", index % 8)) } else { event };
         if index % 5 == 4 { event.caused_by(index / 2) } else { event }
     });
-    events.for_each(|event| drop(store.append([event]).unwrap()));
+    events.for_each(|event| {
+        store.append([event]).unwrap();
+    });
     let exported = read_back(&export(&store));
     for from in [0, 7, 15] {
         let report = import(&store, &exported[from..]);

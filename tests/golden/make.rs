@@ -16,7 +16,7 @@ pub(crate) const KEY: &str = "edit-17";
 pub(crate) const DURABILITIES: [Durability; 2] =
     [Durability::Written { sync_every: Duration::from_millis(50) }, Durability::Synced];
 /// Rows of the indexes that lie beside the segments.
-pub(crate) const INDEX_ROWS: u64 = 29;
+pub(crate) const INDEX_ROWS: u64 = 31;
 const SECOND: i64 = 1_000_000_000;
 const BEGIN: &str = "2026-01-02T03:04:05Z";
 
