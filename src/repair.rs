@@ -241,6 +241,10 @@ fn act_on(
         report.quarantine.push(act::quarantine(storage, files::ANCHOR.as_ref())?);
     }
     anchor_file::create(storage, &fresh)?;
+    // What it says of this boot is of the log as it was; the next writer makes it anew.
+    if storage.metadata(files::LIVE.as_ref()).map_err(|error| Error::io("look at LIVE", error))?.is_some() {
+        storage.remove(files::LIVE.as_ref()).map_err(|error| Error::io("remove LIVE", error))?;
+    }
     report.steps.push(format!("ANCHOR was made anew; the next event gets position {next} under epoch {}", fresh.epoch));
     report.done = true;
     Ok(())

@@ -40,6 +40,11 @@ const LAYERS: &[(&str, u8)] = &[
     ("options", 6),
     ("import", 6),
     ("inspect", 6),
+    ("describe", 6),
+    ("repair", 6),
+    ("verify", 6),
+    // Entry points for fuzzing: behind a feature, beside the store.
+    ("fuzzing", 6),
     ("projection", 7),
     ("flow", 7),
     ("worker", 7),

@@ -88,7 +88,7 @@ impl Sheet {
                 let (_, row) = self.find(name);
                 (row.at..row.at + row.bytes).contains(at)
             };
-            range.contains(at) || follow.iter().any(|name| follows(name))
+            range.contains(at) || follow.iter().any(follows)
         };
         let elsewhere: Vec<usize> = (0..size).filter(differ).filter(|at| !allowed(at)).collect();
         assert!(elsewhere.is_empty(), "{name}: bytes {elsewhere:?} changed too");

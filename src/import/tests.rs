@@ -486,7 +486,9 @@ proptest! {
     ) {
         let (once, pieces) = (simulated(), simulated());
         for store in [&once, &pieces] {
-            before.iter().for_each(|line| drop(store.append([NewEvent::from(line.clone())]).unwrap()));
+            for line in before.iter() {
+            store.append([NewEvent::from(line.clone())]).unwrap();
+        }
         }
         import(&once, &input);
         let begun = &input[..cut.min(input.len())];
@@ -507,7 +509,9 @@ proptest! {
             event(&if *id == 0 { String::new() } else { id.to_string() }, &data.to_string())
         };
         let store = simulated();
-        before.iter().for_each(|like| drop(store.append([NewEvent::from(line(like))]).unwrap()));
+        for like in before.iter() {
+            store.append([NewEvent::from(line(like))]).unwrap();
+        }
         import(&store, &input.iter().map(line).collect::<Vec<_>>());
         let mut left = before.clone();
         let mut expected: Vec<_> = before.iter().map(|(_, data)| data.to_string()).collect();

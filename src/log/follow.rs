@@ -20,6 +20,7 @@ use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
 use crate::format::header::SegmentHeader;
+use crate::format::live::State;
 use crate::format::slot::{self, Slot};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{Mode as Open, Storage};
@@ -65,8 +66,13 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
     };
     let live = LiveReader::open(&*storage);
     let follower = Follower { live, seen: Mutex::new(None) };
-    if let Some(seen) = follower.look(&*storage, id) {
-        let segments = list_live(&storage, id, &seen, &follower)?;
+    // After a clean close the files say all. Where they do not go with LIVE, they are damaged, and
+    // the look at them alone finds out how.
+    if let Some(seen) = follower.look(&*storage, id).filter(|seen| seen.state != State::Clean) {
+        let segments = match list_live(&storage, id, &seen, &follower) {
+            Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
+            other => other.unwrap_or(None),
+        };
         if let Some((segments, seen)) = segments {
             let log = Arc::new(Log::new(storage, id, segments, seen.published, seen.durable));
             *follower.seen.lock() = Some(seen);
@@ -252,6 +258,9 @@ impl Follower {
         }
         // A reader that began on the files alone joins a writer that came later.
         let Some(seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
+        if known.is_none() && seen.state == State::Clean {
+            return Ok(());
+        }
         let same_files = known.is_some_and(|old| old.generation == seen.generation && old.session == seen.session);
         if same_files {
             if let Some(newest) = log.segments().newest() {

@@ -337,6 +337,10 @@ impl Writer {
         if core.poison.is_set() {
             return Err(core.poisoned(false));
         }
+        // Nothing stands in it: what was to stand there found no room, and another one would be no better.
+        if self.offset == FIRST_OFFSET {
+            return Ok(());
+        }
         core.live.begin_change();
         let begun = self.begin_next(core, self.active.header.epoch, State::Rolled);
         core.live.end_change();

@@ -250,7 +250,11 @@ fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32
     if rows.end - rows.start <= SCAN_ROWS {
         return Ok(unlisted());
     }
-    log.ensure_indexed(segment)?;
+    // Where damage keeps a segment from being indexed, reading its rows meets and names it.
+    match log.ensure_indexed(segment) {
+        Err(error) if error.kind() == ErrorKind::Corruption => return Ok(unlisted()),
+        other => other?,
+    }
     if !segment.has_index() {
         return Ok(unlisted());
     }
