@@ -258,7 +258,7 @@ impl Follower {
         }
         // A reader that began on the files alone joins a writer that came later.
         let Some(seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
-        if known.is_none() && seen.state == State::Clean {
+        if known.is_none() && seen.state == State::Clean && seen.published == log.tail() {
             return Ok(());
         }
         let same_files = known.is_some_and(|old| old.generation == seen.generation && old.session == seen.session);
