@@ -309,21 +309,21 @@ fn kept_times_are_refused_where_they_cannot_be_kept() {
 fn an_import_that_is_interrupted_keeps_what_was_read_and_goes_on_from_there() {
     for background in [false, true] {
         let store = open(&SimStorage::new(), Store::options().background(background));
-        let input = numbered(1000);
+        let input = numbered(12_000);
         let mut calls = 0;
         let options = ImportOptions::new().batch(10).on_group(|report| {
             calls += 1;
             if report.appended >= 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let report = store.import(input.clone(), options).unwrap();
-        assert!(report.interrupted && report.read < 1000 && report.appended == report.read, "{report:?}");
+        assert!(report.interrupted && report.read < 12_000 && report.appended == report.read, "{report:?}");
         assert_eq!((report.tail, calls), (Position::new(report.appended), 20));
         // What is passed over is told too.
         let broken = store.import(input.clone(), ImportOptions::new().batch(10).on_group(|_| ControlFlow::Break(())));
         let broken = broken.unwrap();
         assert_eq!((broken.read, broken.skipped, broken.interrupted), (10, 10, true));
         let rest = import(&store, &input);
-        assert_eq!((rest.appended, rest.skipped), (1000 - report.appended, report.appended));
+        assert_eq!((rest.appended, rest.skipped), (12_000 - report.appended, report.appended));
         store.close().unwrap();
     }
 }
