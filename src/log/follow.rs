@@ -203,7 +203,7 @@ fn list_live(
 
 fn list_up_to(storage: &Arc<dyn Storage>, id: LogId, published: Position) -> Result<Option<Segments>> {
     let bases: Vec<Position> =
-        files::list(&**storage)?.raw.into_iter().filter(|base| base.get() <= published.get() + 1).collect();
+        files::list(&**storage)?.raw.into_iter().filter(|base| base.get() <= published.get().saturating_add(1)).collect();
     let mut segments: Vec<Arc<RawSegment>> = Vec::new();
     for (index, base) in bases.iter().enumerate() {
         let (header, slot, _) = read_header(&**storage, *base)?;

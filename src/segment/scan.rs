@@ -197,7 +197,7 @@ pub(crate) fn scan_to(
             scan.unproven.push_back(Unproven { offset, first: header.first, next: header.next() });
         }
         scan.durable = scan.durable.max(header.durable);
-        while scan.unproven.front().is_some_and(|frame| frame.next.get() <= scan.durable.get() + 1) {
+        while scan.unproven.front().is_some_and(|frame| frame.next.get() <= scan.durable.get().saturating_add(1)) {
             scan.unproven.pop_front();
         }
         scan.end += header.frame_bytes();
