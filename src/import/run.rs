@@ -29,7 +29,7 @@ use crate::time::Timestamp;
 /// Bytes of a batch at most, also where segments are long: it is held in memory.
 const BATCH_BYTES_MAX: u64 = 32 << 20;
 /// Batches on their way at most, and their bytes.
-const FLIGHT_BATCHES_MAX: usize = 1024;
+const FLIGHT_BATCHES_MAX: usize = 256;
 const FLIGHT_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) struct Import<'s, 'o> {

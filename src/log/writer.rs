@@ -122,7 +122,10 @@ impl Writer {
                     start = index;
                     // Whether that succeeded or not, and whether the next segment can be begun or
                     // not: what is staged from here on follows what is committed.
-                    let rolled = self.roll(core);
+                    // A segment that is still empty, since that failed, needs no successor, nor is there
+                    // a name for one.
+                    let is_empty = self.next == self.active.base();
+                    let rolled = if is_empty { Ok(()) } else { self.roll(core) };
                     self.overlay.clear();
                     stage = Stage { offset: self.offset, next: self.next };
                     let again = rolled.and_then(|()| self.stage(core, members, index, &mut stage));
