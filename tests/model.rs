@@ -606,7 +606,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(96))]
+    #![proptest_config(config(48))]
 
     #[test]
     fn a_synced_log_is_the_vec_that_was_acknowledged(ops in ops()) {
@@ -620,7 +620,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(12))]
+    #![proptest_config(config(8))]
 
     #[test]
     fn real_files_and_threads_hold_the_same(ops in ops(), written in any::<bool>()) {

@@ -6,6 +6,7 @@ use crate::event::{EventRef, parse_derived_id};
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
+use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
 
 /// A batch that was appended under a key.
@@ -37,11 +38,9 @@ impl Log {
         subject: &str,
         hash: u64,
     ) -> Result<Option<(Position, u64)>> {
-        let idx = active.index.read().idx.clone();
-        let horizon = match idx.map_or(0, |idx| idx.rows()) {
-            0 => Position::new(active.base().get() - 1),
-            rows => Position::new(active.base().get() + u64::from(rows) - 1),
-        };
+        let in_memory_from = active.index.read().mem.as_ref().map(MemIndex::first_row);
+        let rows = in_memory_from.unwrap_or_else(|| active.rows());
+        let horizon = Position::new(active.base().get() + u64::from(rows) - 1);
         self.last_of_subject(subject, hash, horizon)
     }
 
@@ -100,12 +99,10 @@ impl Log {
         self.ensure_indexed(segment)?;
         let mut lowest = u32::MAX;
         let mut below = Some(u32::MAX);
-        let mut has_mem = false;
         while let Some(bound) = below.take() {
             let mut lot = [0u32; LOT];
             let mut count = 0;
             if let Some(mem) = segment.index.read().mem.as_ref() {
-                has_mem = true;
                 let mut take = |rows: &mut dyn Iterator<Item = u32>| {
                     for row in rows.filter(|row| *row < bound).take(LOT) {
                         lot[count] = row;
@@ -127,32 +124,42 @@ impl Log {
             below = lot[..count].last().copied().filter(|_| count == LOT);
         }
         // Asked for after the rows in memory: if those went into a file meanwhile, it has the rest.
-        let idx = segment.index.read().idx.clone();
-        match idx {
-            Some(idx) => match idx.find(dimension, hash) {
-                Ok(None) => Ok(()),
-                Ok(Some(entry)) => {
-                    // One row is the usual case; the others are read only if it is not enough.
-                    if entry.last_row < lowest && !each(entry.last_row)? {
+        let (idx, mem_from) = {
+            let index = segment.index.read();
+            (index.idx.clone(), index.mem.as_ref().map(MemIndex::first_row))
+        };
+        let Some(idx) = idx else {
+            // What memory does not cover and no file does has to be read.
+            return match mem_from {
+                Some(0) => Ok(()),
+                Some(from) => scan_rows(self, segment, dimension, hash, from.min(lowest), each),
+                None => scan_rows(self, segment, dimension, hash, lowest, each),
+            };
+        };
+        match idx.find(dimension, hash) {
+            Ok(None) => Ok(()),
+            Ok(Some(entry)) => {
+                // One row is the usual case; the others are read only if it is not enough.
+                if entry.last_row < lowest {
+                    if !each(entry.last_row)? {
                         return Ok(());
                     }
-                    let rest = idx.postings(&entry, 0..entry.last_row.min(lowest));
-                    match rest.and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>()) {
-                        Ok(rows) => {
-                            for row in rows {
-                                if !each(row)? {
-                                    return Ok(());
-                                }
-                            }
-                            Ok(())
-                        }
-                        Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
-                    }
+                    lowest = entry.last_row;
                 }
-                Err(bad) => self.fall_back(segment, &bad, dimension, hash, each),
-            },
-            None if has_mem => Ok(()),
-            None => scan_rows(self, segment, dimension, hash, each),
+                let rest = idx.postings(&entry, 0..entry.last_row.min(lowest));
+                match rest.and_then(|rows| rows.rev().collect::<Parsed<Vec<u32>>>()) {
+                    Ok(rows) => {
+                        for row in rows {
+                            if !each(row)? {
+                                return Ok(());
+                            }
+                        }
+                        Ok(())
+                    }
+                    Err(bad) => self.fall_back(segment, &bad, dimension, hash, lowest, each),
+                }
+            }
+            Err(bad) => self.fall_back(segment, &bad, dimension, hash, lowest, each),
         }
     }
 
@@ -174,10 +181,11 @@ impl Log {
         why: &Bad,
         dimension: Dimension,
         hash: u64,
+        below: u32,
         each: &mut dyn FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
         self.distrust(segment, why);
-        scan_rows(self, segment, dimension, hash, each)
+        scan_rows(self, segment, dimension, hash, below, each)
     }
 
     /// The batch that carries an idempotency key, however old.
@@ -244,12 +252,13 @@ impl Log {
     }
 }
 
-/// Finds the rows of a term by reading all of a segment that has no index.
+/// Finds the rows of a term below `below` by reading them: nothing indexes them.
 fn scan_rows(
     log: &Log,
     segment: &RawSegment,
     dimension: Dimension,
     hash: u64,
+    below: u32,
     each: &mut dyn FnMut(u32) -> Result<bool>,
 ) -> Result<()> {
     use crate::format::frame::FIRST_OFFSET;
@@ -258,6 +267,9 @@ fn scan_rows(
     let mut rows = Vec::new();
     while let Some(at) = segment.frame_at(mapping, offset, end, expected)? {
         let header = at.frame.header;
+        if header.first.get() - segment.base().get() >= u64::from(below) {
+            break;
+        }
         for index in 0..header.count {
             let position = Position::new(header.first.get() + u64::from(index));
             let damaged = |bad| segment.corruption(bad, at.offset, position, position);
@@ -282,7 +294,7 @@ fn scan_rows(
         offset = at.offset + header.frame_bytes();
         expected = header.next();
     }
-    for row in rows.into_iter().rev() {
+    for row in rows.into_iter().rev().filter(|row| *row < below) {
         if !each(row)? {
             break;
         }

@@ -170,7 +170,12 @@ impl Log {
     /// An index whose pages fail their checks is not asked again; its rows are found by scanning
     /// until it is made anew.
     pub(crate) fn distrust(&self, segment: &RawSegment, why: &Bad) {
-        segment.index.write().idx = None;
+        {
+            let mut index = segment.index.write();
+            index.idx = None;
+            // An index in memory that only stood behind the file's has nothing to go on from.
+            index.mem = index.mem.take().filter(|mem| mem.first_row() == 0 || mem.end_row() > mem.first_row());
+        }
         let mut distrusted = self.distrusted.lock();
         let path = segment.idx_path();
         if !distrusted.iter().any(|(known, _)| *known == path) {

@@ -305,8 +305,8 @@ impl Writer {
     fn publish(&mut self, core: &Core, members: &mut [Member], stage: &Stage) {
         {
             let mut index = self.active.index.write();
-            let first_row = index.idx.as_ref().map_or(0, |idx| idx.rows());
-            let mem = index.mem.get_or_insert_with(|| MemIndex::new(first_row));
+            // Where nothing is in memory, the file's index covers what is there, or nobody does.
+            let mem = index.mem.get_or_insert_with(|| MemIndex::new(self.active.rows()));
             for member in members.iter().filter(|member| member.is_staged()) {
                 fold(mem, core, member);
             }

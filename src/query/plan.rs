@@ -14,6 +14,7 @@ use crate::format::term::Dimension;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::query::{Item, Query, TypePattern};
+use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::{RawSegment, SegmentIndex};
 use crate::time::Timestamp;
 
@@ -270,10 +271,18 @@ fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32
 }
 
 fn by_index(log: &Log, index: &SegmentIndex, item: &Item, rows: &Range<u32>) -> Parsed<Candidates> {
-    let split = index.idx.as_ref().map_or(0, |idx| idx.rows());
+    // Rows below the split are covered by the file; where it was put aside, by nothing.
+    let split = match (&index.idx, &index.mem) {
+        (Some(idx), _) => idx.rows(),
+        (None, mem) => mem.as_ref().map_or(0, MemIndex::first_row),
+    };
     let mut found = Candidates::Rows(Vec::new());
     if rows.start < split {
-        found = in_idx(log, index, item, rows.start..rows.end.min(split))?;
+        let covered = rows.start..rows.end.min(split);
+        found = match &index.idx {
+            Some(_) => in_idx(log, index, item, covered)?,
+            None => Candidates::Ranges(vec![covered]),
+        };
     }
     if rows.end > split {
         found = union(vec![found, in_memory(log, index, item, rows.start.max(split)..rows.end)]);

@@ -2,7 +2,7 @@
 
 use annals::{Actor, ActorKind, Position, Query, Timestamp};
 
-use super::{ACTOR_KINDS, ACTORS, CORRELATIONS, KINDS, PATTERNS, Plain, Rng, SOURCES, SUBJECTS, TAGS};
+use super::{ACTOR_KINDS, ACTORS, CORRELATIONS, KINDS, PATTERNS, Plain, Rng, SOURCES, SUBJECTS, TAGS, TYPES};
 
 /// One alternative of a query; `None` is no constraint.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -203,4 +203,32 @@ impl QuerySpec {
         found.truncate(self.limit.map_or(usize::MAX, |limit| limit as usize));
         found
     }
+}
+
+/// Each dimension alone, with each value there is, and each pattern.
+pub fn each_dimension() -> Vec<QuerySpec> {
+    let mut items: Vec<ItemSpec> = Vec::new();
+    let one = |value: &str| Some(vec![value.to_owned()]);
+    let item = ItemSpec::default;
+    items.extend(SUBJECTS.iter().chain(&["note/none"]).map(|value| ItemSpec { subjects: one(value), ..item() }));
+    items.extend(KINDS.iter().map(|value| ItemSpec { kinds: one(value), ..item() }));
+    items.extend(PATTERNS.iter().chain(TYPES).map(|value| ItemSpec { types: one(value), ..item() }));
+    items.extend(TAGS.iter().map(|value| ItemSpec { tags: vec![(*value).to_owned()], ..item() }));
+    items.extend(ACTORS.iter().map(|value| ItemSpec { on_behalf_of: one(value), ..item() }));
+    items.extend(SOURCES.iter().map(|value| ItemSpec { sources: one(value), ..item() }));
+    items.extend(CORRELATIONS.iter().map(|value| ItemSpec { correlations: one(value), ..item() }));
+    items.extend((1..4).map(|cause| ItemSpec { causes: Some(vec![cause]), ..item() }));
+    for id in ACTORS {
+        let actor = |kind| ItemSpec { actors: Some(vec![(kind, (*id).to_owned())]), ..item() };
+        items.push(actor(None));
+        items.extend(ACTOR_KINDS.iter().map(|kind| actor(Some(*kind))));
+    }
+    for empty in [
+        ItemSpec { subjects: Some(vec![]), ..item() },
+        ItemSpec { kinds: Some(vec![]), ..item() },
+        ItemSpec { types: Some(vec![]), ..item() },
+    ] {
+        items.push(empty);
+    }
+    items.into_iter().map(|item| QuerySpec { items: vec![item], rev: false, limit: None }).collect()
 }
