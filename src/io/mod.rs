@@ -147,6 +147,16 @@ pub trait File: Send + Sync + Debug {
     fn drop_cache(&self) {}
 }
 
+/// Reads like [`File::read_at`], but does not take it for the end of the file when less comes than
+/// the file's length promises: what is missing must never look as if it had never been there.
+pub(crate) fn read_to_end_of(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let got = file.read_at(buf, offset)?;
+    if got < buf.len() && offset.saturating_add(got as u64) < file.len()? {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(got)
+}
+
 /// Bytes of a file in memory, of which only what is published can be seen.
 pub trait Mapping: Send + Sync + Debug {
     /// Makes `[0, end)` visible to [`Mapping::bytes`]; never takes anything back. The caller

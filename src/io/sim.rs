@@ -153,6 +153,12 @@ impl SimStorage {
         self.lock_state().call_count()
     }
 
+    /// What the call of this number was, if the run is recorded.
+    #[must_use]
+    pub fn call_at(&self, index: u64) -> Option<Call> {
+        self.lock_state().call_at(index)
+    }
+
     /// How many calls of a kind have begun.
     #[must_use]
     pub fn calls(&self, call: Call) -> u64 {

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::anchor::{Anchor, FILE_BYTES, OFFSETS};
 use crate::format::{PAGE_BYTES, Read};
-use crate::io::{Mode, Storage};
+use crate::io::{Mode, Storage, read_to_end_of};
 use crate::log::core::NotWritten;
 use crate::log::files::{ANCHOR, ANCHOR_TMP};
 
@@ -30,7 +30,7 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = vec![0; FILE_BYTES];
-    let got = file.read_at(&mut bytes, 0).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut bytes, 0).map_err(failed)?;
     bytes.truncate(got);
     let slots = OFFSETS.map(|offset| Anchor::read(bytes.get(offset as usize..).unwrap_or_default(), offset));
     if let Some(version) = slots.iter().find_map(|slot| match slot {

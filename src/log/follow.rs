@@ -23,7 +23,7 @@ use crate::format::header::SegmentHeader;
 use crate::format::live::State;
 use crate::format::slot::{self, Slot};
 use crate::format::{PAGE_BYTES, Read};
-use crate::io::{Mode as Open, Storage};
+use crate::io::{Mode as Open, Storage, read_to_end_of};
 use crate::position::Position;
 use crate::report::Recovery;
 use crate::segment::raw::RawSegment;
@@ -124,7 +124,7 @@ fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentH
     let failed = |error| Error::io(format_args!("read {}", path.display()), error);
     let file = storage.open(&path, Open::Read).map_err(failed)?;
     let mut pages = vec![0; 3 * PAGE_BYTES];
-    let got = file.read_at(&mut pages, 0).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut pages, 0).map_err(failed)?;
     pages.truncate(got);
     let len = file.len().map_err(failed)?;
     let header = match SegmentHeader::read(&pages) {
@@ -202,8 +202,11 @@ fn list_live(
 }
 
 fn list_up_to(storage: &Arc<dyn Storage>, id: LogId, published: Position) -> Result<Option<Segments>> {
-    let bases: Vec<Position> =
-        files::list(&**storage)?.raw.into_iter().filter(|base| base.get() <= published.get().saturating_add(1)).collect();
+    let bases: Vec<Position> = files::list(&**storage)?
+        .raw
+        .into_iter()
+        .filter(|base| base.get() <= published.get().saturating_add(1))
+        .collect();
     let mut segments: Vec<Arc<RawSegment>> = Vec::new();
     for (index, base) in bases.iter().enumerate() {
         let (header, slot, _) = read_header(&**storage, *base)?;

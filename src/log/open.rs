@@ -213,6 +213,8 @@ fn recover(
                 _ if renewed => Some(epoch + 1),
                 Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
+                // The largest batch must fit an empty segment.
+                _ if file.end == FIRST_OFFSET && file.header.segment_bytes != wanted.segment_bytes => Some(epoch),
                 _ => None,
             };
             (epoch, next)
@@ -357,9 +359,17 @@ fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Re
         match opened {
             Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
             Opened::Missing | Opened::Unfit(_) if !is_active => {
-                let idx = indexer::write_index(log, segment)?;
-                segment.index.write().idx = Some(Arc::new(idx));
-                recovery.rebuilt.push(segment.idx_path());
+                match indexer::write_index(log, segment) {
+                    Ok(idx) => {
+                        segment.index.write().idx = Some(Arc::new(idx));
+                        recovery.rebuilt.push(segment.idx_path());
+                    }
+                    // It is derived, and a full disk must not keep the store from being opened.
+                    Err(error) => {
+                        segment.index_published(log.hasher)?;
+                        recovery.notes.push(format!("{} is kept in memory: {error}", segment.idx_path().display()));
+                    }
+                }
             }
             Opened::Missing => {}
             Opened::Unfit(_) => recovery.rebuilt.push(segment.idx_path()),

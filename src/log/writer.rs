@@ -121,11 +121,11 @@ impl Writer {
                     self.flush(core, &mut members[start..index], &stage);
                     start = index;
                     // Whether that succeeded or not, and whether the next segment can be begun or
-                    // not: what is staged from here on follows what is committed.
-                    // A segment that is still empty, since that failed, needs no successor, nor is there
-                    // a name for one.
-                    let is_empty = self.next == self.active.base();
-                    let rolled = if is_empty { Ok(()) } else { self.roll(core) };
+                    // not: what is staged from here on follows what is committed. What found no place
+                    // behind a group that failed may fit now, as it does where the segment is empty.
+                    let end = self.offset + members[index].prepared.draft.frame_bytes_max();
+                    let is_full = end > self.active.header.segment_bytes && self.next > self.active.base();
+                    let rolled = if is_full { self.roll(core) } else { Ok(()) };
                     self.overlay.clear();
                     stage = Stage { offset: self.offset, next: self.next };
                     let again = rolled.and_then(|()| self.stage(core, members, index, &mut stage));

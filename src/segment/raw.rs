@@ -321,7 +321,8 @@ impl RawSegment {
     pub(crate) fn follow_to(&self, last: Position) -> Result<()> {
         let mapping = self.mapping()?;
         let (mut end, mut next) = (self.end(), self.next());
-        let len = self.file_bytes();
+        let failed = |error| Error::io(format_args!("look at {}", self.path.display()), error);
+        let len = self.storage.metadata(&self.path).map_err(failed)?.map_or(0, |meta| meta.len);
         while next <= last {
             let short = |end: u64| {
                 Corruption::new(&self.path, len, format!("{end} bytes of frames"), format!("the end after {len} bytes"))

@@ -7,7 +7,7 @@ use std::io;
 use crate::format::bytes::is_zero;
 use crate::format::frame::{ALIGN, Frame, FrameHeader, HEADER_BYTES, HeaderRead, Kind, MAGIC, SegmentFacts};
 use crate::format::{Bad, frame::FIRST_OFFSET};
-use crate::io::File;
+use crate::io::{File, read_to_end_of};
 use crate::position::Position;
 use crate::time::Timestamp;
 
@@ -46,7 +46,7 @@ impl<'f> Window<'f> {
         if offset < held.start || offset + want > held.end {
             let take = want.max((CHUNK_BYTES as u64).min(self.len.saturating_sub(offset)));
             self.buffer.resize(take as usize, 0);
-            let got = self.file.read_at(&mut self.buffer, offset)?;
+            let got = read_to_end_of(self.file, &mut self.buffer, offset)?;
             self.buffer.truncate(got);
             self.start = offset;
         }

@@ -90,6 +90,12 @@ impl FailPlan {
         FailPlan { from: index, call: None, times: 1, fault }
     }
 
+    /// Hits the first read from this call on.
+    #[must_use]
+    pub fn at_read(index: u64, fault: Fault) -> FailPlan {
+        FailPlan { from: index, call: Some(Call::Read), times: 1, fault }
+    }
+
     /// Hits this call and all that follow. (Not for [`Fault::Eintr`]: who is always interrupted
     /// tries for ever.)
     #[must_use]

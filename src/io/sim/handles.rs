@@ -39,7 +39,7 @@ impl File for SimFile {
 
     fn write_all_at(&self, bufs: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         self.check_writable()?;
-        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let bytes = bufs.iter().map(|buf| &buf[..]).collect::<Vec<_>>().concat();
         self.disk.lock_state().write(self.file, offset, &bytes)
     }
 

@@ -28,6 +28,8 @@ pub(super) struct State {
     ops: u64,
     trace: Option<Trace>,
     calls: u64,
+    /// What each call was, if the run is recorded.
+    call_log: Vec<Call>,
     calls_by_kind: BTreeMap<Call, u64>,
     pub(super) plans: Vec<FailPlan>,
     pub(super) locked: BTreeSet<FileId>,
@@ -44,6 +46,7 @@ impl State {
             ops: 0,
             trace,
             calls: 0,
+            call_log: Vec::new(),
             calls_by_kind: BTreeMap::new(),
             plans: Vec::new(),
             locked: BTreeSet::new(),
@@ -73,6 +76,10 @@ impl State {
         self.calls
     }
 
+    pub(super) fn call_at(&self, index: u64) -> Option<Call> {
+        self.call_log.get(usize::try_from(index).ok()?).copied()
+    }
+
     pub(super) fn calls(&self, call: Call) -> u64 {
         self.calls_by_kind.get(&call).copied().unwrap_or(0)
     }
@@ -81,6 +88,9 @@ impl State {
     fn fault(&mut self, call: Call) -> Option<Fault> {
         let index = self.calls;
         self.calls += 1;
+        if self.trace.is_some() {
+            self.call_log.push(call);
+        }
         *self.calls_by_kind.entry(call).or_default() += 1;
         self.plans.iter_mut().find_map(|plan| plan.hit(index, call))
     }

@@ -12,7 +12,7 @@ use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
 use crate::format::header::{Mode, SegmentHeader};
 use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
-use crate::io::{File, Mode as Open, Storage};
+use crate::io::{File, Mode as Open, Storage, read_to_end_of};
 use crate::log::anchor_file::newer_format;
 use crate::log::files;
 use crate::position::Position;
@@ -115,7 +115,7 @@ fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> 
     let file = storage.open(&path, Open::Read).map_err(failed)?;
     let len = file.len().map_err(failed)?;
     let mut pages = vec![0; 3 * PAGE_BYTES];
-    let got = file.read_at(&mut pages, 0).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut pages, 0).map_err(failed)?;
     pages.truncate(got);
     let bad = |corruption, torn| Ok(Err((path.clone(), corruption, torn)));
     let header = match SegmentHeader::read(&pages) {
