@@ -101,7 +101,7 @@ fn optional(stem: &str) {
         goes_in_and_comes_out(&path);
     } else {
         // Not eprintln, which the harness keeps to itself when a test passes.
-        writeln!(std::io::stderr(), "SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display()).unwrap();
+        eprintln!("SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display());
     }
 }
 
@@ -211,7 +211,7 @@ fn goes_in_and_comes_out(path: &Path) {
         assert_holds(&store, &expected);
         lap("one by one");
     }
-    writeln!(std::io::stderr(), "{name}: {count} events; seconds until {}", times.join(", ")).unwrap();
+    eprintln!("{name}: {count} events; seconds until {}", times.join(", "));
 }
 
 fn parse(lines: &[String]) -> impl Iterator<Item = ImportEvent> {
