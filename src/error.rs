@@ -329,6 +329,21 @@ impl AppendError {
             AppendError::Failed(error) => error.kind(),
         }
     }
+
+    /// The same outcome for an append that repeats this one in the same group.
+    pub(crate) fn for_repetition(&self) -> AppendError {
+        match self {
+            AppendError::Full(error) => AppendError::Full(error.duplicate()),
+            AppendError::Poisoned { reason, unknown } => {
+                AppendError::Poisoned { reason: reason.clone(), unknown: *unknown }
+            }
+            AppendError::TooLarge(error) | AppendError::Invalid(error) | AppendError::Failed(error) => {
+                AppendError::Failed(error.duplicate())
+            }
+            // Nothing that was placed in a group ends so.
+            other => AppendError::Failed(Error::new(other.kind(), other.to_string())),
+        }
+    }
 }
 
 impl From<AppendError> for Error {

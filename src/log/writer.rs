@@ -226,17 +226,39 @@ impl Writer {
                 let index = self.active.index.read();
                 index.mem.as_ref().and_then(|mem| mem.subject_version(terms.subject, event.subject()))
             };
-            let version = match self.overlay.version(terms.subject, same).or_else(in_memory) {
-                Some(version) => version,
+            let last = match self.overlay.version(terms.subject, same).or_else(in_memory) {
+                Some(version) => Ok(version),
                 None => core
                     .log
-                    .last_of_subject_before(&self.active, event.subject(), terms.subject)?
-                    .map_or(0, |(_, version)| version),
-            } + 1;
-            self.overlay.set(terms.subject, version, (index, at), same);
-            versions.push(version);
+                    .last_of_subject_before(&self.active, event.subject(), terms.subject)
+                    .map(|last| last.map_or(0, |(_, version)| version)),
+            };
+            match last {
+                Ok(last) => {
+                    self.overlay.set(terms.subject, last + 1, (index, at), same);
+                    versions.push(last + 1);
+                }
+                Err(error) => {
+                    self.take_back(earlier, member, index, &versions);
+                    return Err(error.into());
+                }
+            }
         }
         Ok(versions)
+    }
+
+    /// Takes back the versions of a member's first events, newest first, so that those behind it in
+    /// the group count on from where the subjects stood before.
+    fn take_back(&mut self, earlier: &[Member], member: &Member, index: u32, versions: &[u64]) {
+        let given = (0u32..).zip(member.prepared.events.iter().zip(&member.prepared.terms)).zip(versions);
+        for ((at, (event, terms)), version) in given.collect::<Vec<_>>().into_iter().rev() {
+            let same = |(other, other_event): (u32, u32)| {
+                let of = if other == index { Some(member) } else { earlier.get(other as usize) };
+                of.and_then(|member| member.prepared.events.get(other_event as usize))
+                    .is_some_and(|other| other.subject() == event.subject())
+            };
+            self.overlay.set(terms.subject, version - 1, (index, at), same);
+        }
     }
 
     /// Writes what is staged, makes it as safe as the mode promises, and publishes it.
@@ -524,10 +546,9 @@ fn resolve_twins(members: &mut [Member]) {
         let Some(first) = members[index].twin_of else { continue };
         let outcome = match &members[first].outcome {
             Some(Ok(done)) => Ok(Appended { duplicate: true, ..*done }),
-            _ => Err(AppendError::Failed(Error::new(
-                ErrorKind::Io,
-                "the append of the same key in the same group failed, so this one was not done",
-            ))),
+            // It shares the fate of the first, of which nothing else may be said to one than to the other.
+            Some(Err(error)) => Err(error.for_repetition()),
+            None => continue,
         };
         members[index].outcome = Some(outcome);
     }
