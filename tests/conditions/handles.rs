@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annals::{Append, AppendError, ErrorKind, Expected, NewEvent, Query, StartAt, Store, Timestamp};
 
@@ -40,7 +40,9 @@ fn a_ticket_is_a_future_that_wakes_whoever_polled_it_last() {
     }
     assert_eq!(late.0.load(Ordering::SeqCst), 0);
     gated.clock.set_shut(false);
+    let begun = Instant::now();
     while late.0.load(Ordering::SeqCst) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the waker of the last poll was never woken");
         std::thread::sleep(Duration::from_micros(100));
     }
     assert_eq!(early.0.load(Ordering::SeqCst), 0, "a waker that was replaced was woken");
