@@ -498,6 +498,10 @@ fn a_file_cut_short_under_a_reader_is_an_error_or_the_end_of_that_process() {
         for cut in [0, 100, 12_288, 12_289, used / 2, used / 2 / 4096 * 4096, used - 64, used - 1, used] {
             let directory = tempfile::tempdir().unwrap();
             copy(original.path(), directory.path());
+            if !is_mapped {
+                // With an index beside it a segment is mapped at opening, to hold the two against each other.
+                std::fs::remove_file(directory.path().join(&segment.file).with_extension("idx")).unwrap();
+            }
             let mut other = Other::start("read twice", directory.path(), is_mapped, 0);
             if is_mapped {
                 assert_eq!(other.hear("SAW"), tail.to_string());
@@ -522,7 +526,8 @@ fn a_file_cut_short_under_a_reader_is_an_error_or_the_end_of_that_process() {
                     }
                     errors += u64::from(!kind.is_empty());
                     unharmed += u64::from(kind.is_empty());
-                    assert!(cut == used || count < tail, "{what}: events that are nowhere");
+                    // The rest of the last page reads as zeros in a mapping, which the padding of a frame is too.
+                    assert!(is_mapped || cut == used || count < tail, "{what}: events that are nowhere");
                 }
                 // SIGBUS is 7 on Linux, 10 elsewhere.
                 Some(7 | 10) => {
