@@ -42,11 +42,11 @@ fn subject(position: u64) -> String {
 
 fn version(position: u64) -> u64 {
     // The first event of subject 0 is at position 13.
-    if position % 13 == 0 { position / 13 } else { position / 13 + 1 }
+    if position.is_multiple_of(13) { position / 13 } else { position / 13 + 1 }
 }
 
 fn filling(position: u64) -> Vec<u8> {
-    let len = Dice(position).below(900) * u64::from(position % 3 > 0);
+    let len = Dice(position).below(900) * u64::from(!position.is_multiple_of(3));
     (0..len).map(|at| (position + at) as u8).collect()
 }
 
@@ -304,7 +304,7 @@ fn follow(store: &Store, written: bool) -> (u64, Vec<u64>) {
         assert_eq!(check(&last.as_ref(), reader.tail().get()).last, reader.tail().get(), "a batch in part");
     }
     assert_eq!(whole_to, count);
-    assert_eq!(check_all(&store), count);
+    assert_eq!(check_all(store), count);
     delays.sort_unstable();
     (count, delays)
 }
