@@ -108,7 +108,11 @@ mod sys {
     }
 
     pub(super) fn write(file: &File, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pwritev(file, bufs, offset)?)
+        match bufs {
+            // The system need not take in a list first.
+            [one] => Ok(rustix::io::pwrite(file, one, offset)?),
+            many => Ok(rustix::io::pwritev(file, many, offset)?),
+        }
     }
 
     // Not `File::sync_data`, which retries when interrupted.

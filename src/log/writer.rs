@@ -105,7 +105,7 @@ enum Staged {
 
 impl Writer {
     /// Commits a group: every member has an outcome when this returns.
-    pub(crate) fn commit(&mut self, core: &Core, members: &mut [Member]) {
+    pub(crate) fn commit(&mut self, core: &Core, members: &mut [Box<Member>]) {
         self.group_seq += 1;
         self.overlay.clear();
         if self.anchor_due && !core.poison.is_set() {
@@ -148,7 +148,7 @@ impl Writer {
     fn stage(
         &mut self,
         core: &Core,
-        members: &mut [Member],
+        members: &mut [Box<Member>],
         index: usize,
         stage: &mut Stage,
     ) -> Result<Staged, AppendError> {
@@ -209,7 +209,7 @@ impl Writer {
     fn assign_versions(
         &mut self,
         core: &Core,
-        earlier: &[Member],
+        earlier: &[Box<Member>],
         member: &Member,
         index: u32,
     ) -> Result<Vec<u64>, AppendError> {
@@ -217,7 +217,8 @@ impl Writer {
         let mut versions = Vec::with_capacity(events.len());
         for (at, (event, terms)) in (0u32..).zip(events.iter().zip(&member.prepared.terms)) {
             let same = |(other, other_event): (u32, u32)| {
-                let of = if other == index { Some(member) } else { earlier.get(other as usize) };
+                let of =
+                    if other == index { Some(member) } else { earlier.get(other as usize).map(|member| &**member) };
                 of.and_then(|member| member.prepared.events.get(other_event as usize))
                     .is_some_and(|other| other.subject() == event.subject())
             };
@@ -262,8 +263,8 @@ impl Writer {
     }
 
     /// Writes what is staged, makes it as safe as the mode promises, and publishes it.
-    fn flush(&mut self, core: &Core, members: &mut [Member], stage: &Stage) {
-        if !members.iter().any(Member::is_staged) {
+    fn flush(&mut self, core: &Core, members: &mut [Box<Member>], stage: &Stage) {
+        if !members.iter().any(|member| member.is_staged()) {
             return;
         }
         match self.write(core, members, stage) {
@@ -276,7 +277,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, core: &Core, members: &[Member], stage: &Stage) -> Result<(), Failure> {
+    fn write(&mut self, core: &Core, members: &[Box<Member>], stage: &Stage) -> Result<(), Failure> {
         self.room.ensure(stage.offset).map_err(|error| Failure::Refused(Error::io("make room in the log", error)))?;
         let mut slices: Vec<IoSlice<'_>> = members
             .iter()
@@ -324,7 +325,7 @@ impl Writer {
     }
 
     /// Folds the group into the index and makes it visible with one store.
-    fn publish(&mut self, core: &Core, members: &mut [Member], stage: &Stage) {
+    fn publish(&mut self, core: &Core, members: &mut [Box<Member>], stage: &Stage) {
         {
             let mut index = self.active.index.write();
             // Where nothing is in memory, the file's index covers what is there, or nobody does.
@@ -541,7 +542,7 @@ fn fold(mem: &mut MemIndex, core: &Core, member: &Member) {
 }
 
 /// Repetitions of a member of the same group get its outcome.
-fn resolve_twins(members: &mut [Member]) {
+fn resolve_twins(members: &mut [Box<Member>]) {
     for index in 0..members.len() {
         let Some(first) = members[index].twin_of else { continue };
         let outcome = match &members[first].outcome {

@@ -13,6 +13,9 @@ use crate::position::Position;
 use crate::query::Query;
 use crate::segment::raw::RawSegment;
 
+/// Rows that are touched together before they are read one by one.
+const TOUCHED_ROWS: usize = 16;
+
 /// What is done where bytes are damaged.
 pub(crate) enum OnDamage<'a> {
     Stop,
@@ -285,7 +288,12 @@ impl Run {
         let mapping = segment.mapping()?;
         loop {
             let row = match &mut self.within {
-                Some(Within::Rows(rows)) => rows.next(),
+                Some(Within::Rows(rows)) => {
+                    if rows.len() % TOUCHED_ROWS == 0 && self.left >= TOUCHED_ROWS as u64 {
+                        segment.touch(mapping, &rows.as_slice()[..rows.len().min(TOUCHED_ROWS)]);
+                    }
+                    rows.next()
+                }
                 Some(Within::Backward { ranges, rows }) => {
                     if rows.start >= rows.end {
                         *rows = ranges.next().unwrap_or(0..0);

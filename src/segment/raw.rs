@@ -5,6 +5,7 @@
 //! readable; the index may already know more or less of them. The mapping is made once, over the
 //! segment's maximum, so it never moves while the file grows.
 
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,11 @@ use crate::format::frame::{
 use crate::format::header::SegmentHeader;
 use crate::io::{Mapping, Mode as Open, Storage};
 use crate::position::Position;
+
+/// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
+/// behind those it sees by itself that all are read in order.
+const CACHE_LINE: usize = 64;
+const LINES_TOUCHED: usize = 8;
 
 /// What is known of the rows of a segment. Rows below `idx.rows()` are in the file's index, rows
 /// from `mem.first_row()` on in memory; `None` and `None` is a segment that has to be scanned.
@@ -226,6 +232,25 @@ impl RawSegment {
             return Err(damaged(bad));
         }
         Ok(event)
+    }
+
+    /// Touches what reading these rows will need, so that the processor waits for all of it at once
+    /// and not for one row after the other. Nothing that is read here is believed.
+    pub(crate) fn touch(&self, mapping: &dyn Mapping, rows: &[u32]) {
+        let end = self.end();
+        let places: Vec<RowPlace> = rows.iter().filter_map(|row| self.place(*row).ok()).collect();
+        let records: Vec<&[u8]> = places
+            .iter()
+            .filter_map(|place| {
+                let bytes = mapping.bytes(place.frame..end)?;
+                bytes.get(Frame::record_place(bytes, place.index)?)
+            })
+            .collect();
+        for record in records {
+            record.chunks(CACHE_LINE).take(LINES_TOUCHED).for_each(|line| {
+                black_box(line[0]);
+            });
+        }
     }
 
     /// The frame that holds a place, with its prelude readable.

@@ -17,6 +17,8 @@ const THREADS: u64 = 8;
 const IN_FLIGHT: usize = 1000;
 /// Events that are made before the clock runs, at a time.
 const AHEAD_EVENTS: usize = 20_000;
+/// The same of what is kept in flight: more of them, as every pause lets the flight run dry.
+const IN_FLIGHT_EVENTS: usize = 100_000;
 
 fn open(path: &Path, durability: Durability) -> Done<Store> {
     Store::options().durability(durability).open(path).map_err(|error| Failure::of_store(&error, path))
@@ -132,21 +134,26 @@ pub(super) fn tickets(scratch: &Scratch, effort: Effort, report: &mut Report) ->
         let mut workload = Workload::new(run as u64);
         let mut waiting = VecDeque::with_capacity(IN_FLIGHT);
         let mut done = 0;
-        let began = Instant::now();
-        while began.elapsed() < effort.run && done < effort.run_events_max {
-            waiting.push_back(store.submit(Append::new([workload.event()])));
-            if waiting.len() == IN_FLIGHT
-                && let Some(oldest) = waiting.pop_front()
-            {
-                oldest.wait().map_err(|error| refused(error, &path))?;
-                done += 1;
+        let mut took = Duration::ZERO;
+        while took < effort.run && done < effort.run_events_max {
+            let ahead = workload.batch(IN_FLIGHT_EVENTS);
+            done += ahead.len() as u64;
+            let began = Instant::now();
+            for event in ahead {
+                waiting.push_back(store.submit(Append::new([event])));
+                if waiting.len() == IN_FLIGHT
+                    && let Some(oldest) = waiting.pop_front()
+                {
+                    oldest.wait().map_err(|error| refused(error, &path))?;
+                }
             }
+            // Nothing may be under way while events are made and the clock stands still.
+            for ticket in waiting.drain(..) {
+                ticket.wait().map_err(|error| refused(error, &path))?;
+            }
+            took += began.elapsed();
         }
-        for ticket in waiting {
-            ticket.wait().map_err(|error| refused(error, &path))?;
-            done += 1;
-        }
-        runs.add(done, began.elapsed(), Latencies::default());
+        runs.add(done, took, Latencies::default());
         close(&store, &path)?;
         drop(store);
         remove(&path);
