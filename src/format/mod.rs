@@ -23,6 +23,7 @@
 pub(crate) mod anchor;
 pub(crate) mod bytes;
 pub(crate) mod draft;
+pub(crate) mod filter;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod idx;

@@ -103,6 +103,17 @@ enum Staged {
     SegmentFull,
 }
 
+/// The subject of an event of the group: of `member`, which is its `index`th, or one before it.
+fn subject_in_group<'g>(
+    earlier: &'g [Box<Member>],
+    member: &'g Member,
+    index: u32,
+    (of, event): (u32, u32),
+) -> Option<&'g str> {
+    let of = if of == index { member } else { earlier.get(of as usize)? };
+    of.prepared.events.get(event as usize).map(|event| event.subject())
+}
+
 impl Writer {
     /// Commits a group: every member has an outcome when this returns.
     pub(crate) fn commit(&mut self, core: &Core, members: &mut [Box<Member>]) {
@@ -216,12 +227,7 @@ impl Writer {
         let events = &member.prepared.events;
         let mut versions = Vec::with_capacity(events.len());
         for (at, (event, terms)) in (0u32..).zip(events.iter().zip(&member.prepared.terms)) {
-            let same = |(other, other_event): (u32, u32)| {
-                let of =
-                    if other == index { Some(member) } else { earlier.get(other as usize).map(|member| &**member) };
-                of.and_then(|member| member.prepared.events.get(other_event as usize))
-                    .is_some_and(|other| other.subject() == event.subject())
-            };
+            let same = |at| subject_in_group(earlier, member, index, at) == Some(event.subject());
             // Locked for each event anew: looking further back may have to put a damaged index aside.
             let in_memory = || {
                 let index = self.active.index.read();
@@ -250,14 +256,10 @@ impl Writer {
 
     /// Takes back the versions of a member's first events, newest first, so that those behind it in
     /// the group count on from where the subjects stood before.
-    fn take_back(&mut self, earlier: &[Member], member: &Member, index: u32, versions: &[u64]) {
+    fn take_back(&mut self, earlier: &[Box<Member>], member: &Member, index: u32, versions: &[u64]) {
         let given = (0u32..).zip(member.prepared.events.iter().zip(&member.prepared.terms)).zip(versions);
         for ((at, (event, terms)), version) in given.collect::<Vec<_>>().into_iter().rev() {
-            let same = |(other, other_event): (u32, u32)| {
-                let of = if other == index { Some(member) } else { earlier.get(other as usize) };
-                of.and_then(|member| member.prepared.events.get(other_event as usize))
-                    .is_some_and(|other| other.subject() == event.subject())
-            };
+            let same = |at| subject_in_group(earlier, member, index, at) == Some(event.subject());
             self.overlay.set(terms.subject, version - 1, (index, at), same);
         }
     }

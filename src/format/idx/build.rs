@@ -1,13 +1,13 @@
 //! Making an index: every row is added in order, then the file's bytes come out at once. The caller
 //! read and checked the events; nothing here is fed with bytes that nobody checked.
 
-use super::filter::FilterShape;
 use super::header::{Counts, IdxHeader, Layout};
 use super::pages::{self, Writer};
 use super::sort::{Posted, Sorter};
 use super::types::TypeCounter;
 use super::{IdxFacts, ROWS_MAX, TermEntry, ZONE_ROWS, Zone};
 use crate::event::EventRef;
+use crate::format::filter::FilterShape;
 use crate::format::frame;
 use crate::format::term::{Dimension, TermHasher};
 

@@ -86,7 +86,7 @@ fn header_page() {
         sheet.is(name, &three, &section);
         end = offset + bytes;
     }
-    let shape = super::filter::FilterShape {
+    let shape = crate::format::filter::FilterShape {
         seed: u64::from_le_bytes(sheet.bytes("filter: seed", &three).try_into().unwrap()),
         segment_len: u32::from_le_bytes(sheet.bytes("filter: segment length", &three).try_into().unwrap()),
         segment_count_len: u32::from_le_bytes(sheet.bytes("filter: segment count", &three).try_into().unwrap()),

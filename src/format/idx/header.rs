@@ -1,11 +1,11 @@
 //! Page 0: which segment the index belongs to, how much of it is covered, and where what stands.
 
-use super::filter::FilterShape;
 use super::{
     IdxFacts, ROWS_MAX, TERM_BYTES, TYPE_HEAD_BYTES, TYPES_BYTES_MAX, TYPES_MAX, ZONE_BYTES, ZONE_ROWS, Zone, pages,
 };
 use crate::event::LogId;
 use crate::format::bytes::{Put, align_up, array, u32_at, u64_at};
+use crate::format::filter::FilterShape;
 use crate::format::header::newer;
 use crate::format::page::{self, Page};
 use crate::format::{FORMAT_VERSION, PAGE_BYTES, Read};

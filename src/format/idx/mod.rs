@@ -83,7 +83,7 @@
 mod build;
 #[cfg(test)]
 mod doc_tests;
-mod filter;
+
 mod header;
 mod pages;
 mod sort;

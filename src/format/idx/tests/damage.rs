@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::bytes::{Put, u32_at, u64_at};
-use crate::format::idx::filter::FilterShape;
+use crate::format::filter::FilterShape;
 use crate::format::idx::header::{Counts, Layout, MAGIC, Section};
 
 proptest! {

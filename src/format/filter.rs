@@ -6,16 +6,16 @@ use xorf::BinaryFuse8;
 
 /// How a hash is turned into places among the fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct FilterShape {
-    pub(super) seed: u64,
-    pub(super) segment_len: u32,
+pub(crate) struct FilterShape {
+    pub(crate) seed: u64,
+    pub(crate) segment_len: u32,
     /// Number of segments that a first place can fall into, times `segment_len`.
-    pub(super) segment_count_len: u32,
+    pub(crate) segment_count_len: u32,
 }
 
 impl FilterShape {
     /// Makes a filter over hashes that are all different; `None` if that fails, so that there is none.
-    pub(super) fn build(hashes: &[u64]) -> Option<(FilterShape, Box<[u8]>)> {
+    pub(crate) fn build(hashes: &[u64]) -> Option<(FilterShape, Box<[u8]>)> {
         let filter = BinaryFuse8::try_from(hashes).ok()?;
         let shape = FilterShape {
             seed: filter.descriptor.seed,
@@ -26,7 +26,7 @@ impl FilterShape {
     }
 
     /// Whether every place that [`FilterShape::places`] can say lies within so many fingerprints.
-    pub(super) fn fits(&self, fingerprints: u64) -> bool {
+    pub(crate) fn fits(&self, fingerprints: u64) -> bool {
         self.segment_len.is_power_of_two()
             && self.segment_count_len > 0
             && self.segment_count_len.is_multiple_of(self.segment_len)
@@ -36,7 +36,7 @@ impl FilterShape {
     /// The three places of a hash, and its fingerprint: the hash may be there if that is the
     /// exclusive or of what stands in the places.
     #[inline]
-    pub(super) fn places(&self, hash: u64) -> ([u64; 3], u8) {
+    pub(crate) fn places(&self, hash: u64) -> ([u64; 3], u8) {
         let mixed = mix(hash.wrapping_add(self.seed));
         let (segment, mask) = (u64::from(self.segment_len), u64::from(self.segment_len.wrapping_sub(1)));
         let first = ((u128::from(mixed) * u128::from(self.segment_count_len)) >> 64) as u64;
