@@ -58,6 +58,7 @@
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
 //! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`]; [`inspect()`] for any one file |
+//! | prove later, elsewhere, that nothing was changed | [`Store::head`], [`Store::verify_against`], [`Store::receipt`], [`Receipt`] |
 //! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
 //! | know the limits and why they are so | [`limits`] |
 //!
@@ -94,7 +95,7 @@
 //! | go on from a position of a `Written` store that you wrote down yourself | after power loss another event may stand there | write down [`Reader::fingerprint`] beside it and compare |
 //! | take an event's id for unique, or a time for the order | two events may share either | the position |
 //! | keep a [`Reader`] to see what is new | it sees the log as it was when it was made | make another (it is cheap), or subscribe |
-//! | let somebody you do not trust write to the directory | the checks find accidents, not forgers | permissions; files are made 0600, directories 0700 |
+//! | let somebody you do not trust write to the directory | the checks find accidents, not forgers | permissions (files are made 0600, directories 0700), and a [`Head`] that is kept elsewhere |
 //!
 //! # Features
 //!
@@ -114,6 +115,7 @@ mod format;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod import;
 mod inspect;
 #[doc(hidden)]
@@ -125,6 +127,7 @@ mod options;
 mod position;
 mod query;
 mod reader;
+mod receipt;
 mod repair;
 mod report;
 mod segment;
@@ -138,6 +141,7 @@ pub use append::{Append, Appended, Expected};
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
+pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
     FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
@@ -150,6 +154,7 @@ pub use position::{Position, PositionError};
 pub use query::plan::Plan;
 pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
+pub use receipt::Receipt;
 pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
 pub use store::Store;
 pub use time::Timestamp;

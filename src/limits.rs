@@ -85,6 +85,12 @@ pub const CONDITIONS_MAX: usize = 64;
 /// that is no JSON Lines would be read into memory whole.
 pub const IMPORT_LINE_BYTES_MAX: usize = 32 << 20;
 
+/// Bytes of a receipt: 64 MiB.
+///
+/// Room for the largest event as a line of JSON, and for its metadata a second time as digits. It is read into memory
+/// whole.
+pub const RECEIPT_BYTES_MAX: usize = 64 << 20;
+
 /// Bytes of the largest batch in a log whose segments are `segment_bytes` long: half of them.
 ///
 /// A batch never spans two segments, and where one may fill more than half of a segment, the other half would often
@@ -115,4 +121,9 @@ const _: () = {
         + KEY_BYTES_MAX;
     let line = DATA_BYTES_MAX.div_ceil(3) * 4 + 2 * texts + 6 * META_BYTES_MAX + (64 << 10);
     assert!(line <= IMPORT_LINE_BYTES_MAX);
+    // The path has at most 64 hashes.
+    assert!(
+        line + 2 * (texts + META_BYTES_MAX) + 2 * 4 * (TAGS_MAX + 2 * META_ENTRIES_MAX) + (64 << 10)
+            <= RECEIPT_BYTES_MAX
+    );
 };

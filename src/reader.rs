@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
-use crate::format::leaf::LeafHasher;
+use crate::format::leaf::{LeafHasher, Tree};
+use crate::head::Head;
+use crate::log::anchor_file::{self, AnchorRead};
+use crate::log::indexer;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::query::Query;
@@ -251,6 +254,28 @@ impl Reader {
             Some(position) => self.event(position),
             None => Ok(None),
         }
+    }
+
+    /// The head of what this reader sees, as far as it is durable: one line that names the whole history. Blocks while
+    /// it reads the events that the tree in ANCHOR does not cover yet, mostly those of the newest segment;
+    /// [`Store::verify`](crate::Store::verify) works it out from all events instead.
+    ///
+    /// # Errors
+    /// `Corruption`, `Io`, `Closed`; `Invalid` for a view as of a time of occurrence, whose events are no beginning of
+    /// the log.
+    pub fn head(&self) -> Result<Head> {
+        self.log.check_open()?;
+        if self.occurred.is_some() || self.recorded.is_some() {
+            return Err(Error::invalid("only a view up to a position has a head")
+                .hinting("take the head of a reader as of a position"));
+        }
+        let size = self.durable().get();
+        let mut tree = match anchor_file::read(&*self.log.storage)? {
+            AnchorRead::Valid { anchor, .. } if anchor.log == self.log.id && anchor.tree.size() <= size => anchor.tree,
+            _ => Tree::default(),
+        };
+        indexer::hash_leaves(&self.log, &mut tree, Position::new(size), u64::MAX)?;
+        Ok(Head { log: self.log.id, size, root: tree.root() })
     }
 
     /// The fingerprint of an event: the first 16 bytes of its leaf in the tree over the history,

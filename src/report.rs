@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::Corruption;
 use crate::event::LogId;
+use crate::head::{Against, Head};
 use crate::position::Position;
 use crate::time::Timestamp;
 
@@ -187,6 +188,10 @@ pub struct Verification {
     pub derived: Vec<(PathBuf, String)>,
     /// A torn tail that the next writer may cut, in words.
     pub torn: Option<String>,
+    /// The head of all durable events, if nothing is damaged. Worked out from the events that were read.
+    pub head: Option<Head>,
+    /// What holding the log against a head came to, if one was given and nothing is damaged.
+    pub against: Option<Against>,
     /// Root of the Merkle tree over the events 1 to `events`, if nothing is damaged.
     pub root: Option<[u8; 32]>,
     /// How long it took.

@@ -11,6 +11,7 @@ use crate::error::{AppendError, Corruption, Error, Result};
 use crate::event::NewEvent;
 use crate::feed::{StartAt, Subscription};
 use crate::format::header::Mode;
+use crate::head::{Against, Head};
 use crate::io::{LockGuard, Storage};
 use crate::limits;
 use crate::log::commit::{Committer, Ticket};
@@ -19,11 +20,13 @@ use crate::log::open::{self, Wanted};
 use crate::log::prepare::Prepared;
 use crate::log::shared::Log;
 use crate::options::{Durability, Options};
+use crate::position::Position;
 use crate::query::Query;
 use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
+use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, SegmentInfo, Stats, Verification};
-use crate::{describe, verify};
+use crate::{describe, receipt, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
 ///
@@ -195,10 +198,64 @@ impl Store {
     /// # Errors
     /// `Io`; `Closed` if `progress` stopped it. Damage is no error but part of the result.
     pub fn verify(&self, mut progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Verification> {
+        self.verified(None, &mut progress)
+    }
+
+    /// As [`Store::verify`], and holds the log's first events against a head that was kept elsewhere:
+    /// [`Verification::against`]. This alone shows that the whole directory was replaced, by an older
+    /// copy of itself or by a forgery.
+    ///
+    /// # Errors
+    /// As [`Store::verify`]. That the log is another one than the head names is no error but part of
+    /// the result.
+    pub fn verify_against(
+        &self,
+        head: &Head,
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Verification> {
+        self.verified(Some(head), &mut progress)
+    }
+
+    fn verified(
+        &self,
+        against: Option<&Head>,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Verification> {
         self.inner.log.check_open()?;
-        let mut found = verify::verify(&self.inner.log, &mut progress)?;
+        let mut found = verify::verify(&self.inner.log, against, progress)?;
         found.torn = self.inner.recovery.torn.clone();
         Ok(found)
+    }
+
+    /// The head of all durable events: [`Reader::head`] of a reader made now.
+    ///
+    /// # Errors
+    /// As [`Reader::head`].
+    pub fn head(&self) -> Result<Head> {
+        self.reader().head()
+    }
+
+    /// The proof that an event is in the history that a head names; without one, in that of the head
+    /// of now. Blocks while it reads all events that the head names.
+    ///
+    /// # Errors
+    /// `NotFound` if no event up to the head is at the position. `Corruption` if the head is of
+    /// another log, names more events, or names others; or if one of the events is damaged. `Io`, `Closed`.
+    pub fn receipt(&self, position: impl Into<Position>, head: Option<&Head>) -> Result<Receipt> {
+        self.inner.log.check_open()?;
+        let (log, durable) = (&self.inner.log, self.reader().durable().get());
+        let Some(head) = head else { return receipt::make(log, position.into(), durable) };
+        if head.log != log.id {
+            Against::OtherLog(log.id).result(head)?;
+        }
+        if head.size > durable {
+            Against::Fewer(durable).result(head)?;
+        }
+        let receipt = receipt::make(log, position.into(), head.size)?;
+        match receipt.head().root {
+            root if root == head.root => Ok(receipt),
+            root => Against::OtherEvents(root).result(head).map(|()| receipt),
+        }
     }
 
     /// What opening found and did.

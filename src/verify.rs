@@ -9,9 +9,10 @@ use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::anchor::Anchor;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
 use crate::format::header::SegmentHeader;
-use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::leaf::{Hash, LeafHasher, Tree};
 use crate::format::slot::{self, Slot};
 use crate::format::{PAGE_BYTES, Read};
+use crate::head::{Against, Head};
 use crate::io::{File, Mode};
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::files::ANCHOR;
@@ -23,16 +24,26 @@ use crate::segment::raw::RawSegment;
 use crate::segment::scan::{self, From, Window, for_each_header};
 
 /// Checks a log up to its tail at the time of the call.
-pub(crate) fn verify(log: &Log, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Verification> {
+///
+/// Where a head is given, the first events are held against it.
+pub(crate) fn verify(
+    log: &Log,
+    against: Option<&Head>,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Verification> {
     let begun = Instant::now();
+    // Before the tail, so that it is not beyond it.
+    let durable = log.durable();
     let segments = log.segments();
     let tail = log.tail();
+    let durable = durable.min(tail).get();
     let ends: Vec<(Arc<RawSegment>, u64, Position)> =
         segments.0.iter().map(|segment| (Arc::clone(segment), segment.end(), segment.next())).collect();
     let mut work = Work {
         log,
         found: Verification { damage: log.damage.read().clone(), ..Verification::default() },
         tree: Tree::default(),
+        roots: Roots::of([durable].into_iter().chain(against.map(|head| head.size))),
         anchor: read_anchor(log)?,
         done: Progress { done_bytes: 0, total_bytes: ends.iter().map(|(_, end, _)| end).sum(), events: 0 },
     };
@@ -58,14 +69,46 @@ pub(crate) fn verify(log: &Log, progress: &mut dyn FnMut(Progress) -> ControlFlo
         ));
     }
     work.finish(tail);
+    if work.found.damage.is_empty() {
+        work.found.head = work.roots.at(durable).map(|root| Head { log: log.id, size: durable, root });
+        work.found.against = against.map(|head| match work.roots.at(head.size) {
+            _ if head.log != log.id => Against::OtherLog(log.id),
+            None => Against::Fewer(work.tree.size()),
+            Some(root) if root == head.root => Against::Same,
+            Some(root) => Against::OtherEvents(root),
+        });
+    }
     work.found.took = begun.elapsed();
     Ok(work.found)
+}
+
+/// The roots of smaller trees that are asked for, taken as the tree grows past their sizes.
+struct Roots(Vec<(u64, Option<Hash>)>);
+
+impl Roots {
+    fn of(sizes: impl Iterator<Item = u64>) -> Roots {
+        let mut roots = Roots(sizes.map(|size| (size, None)).collect());
+        roots.look(&Tree::default());
+        roots
+    }
+
+    /// To be called with the tree at each of its sizes.
+    fn look(&mut self, tree: &Tree) {
+        for (_, root) in self.0.iter_mut().filter(|(size, _)| *size == tree.size()) {
+            *root = Some(tree.root());
+        }
+    }
+
+    fn at(&self, size: u64) -> Option<Hash> {
+        self.0.iter().find(|(known, _)| *known == size).and_then(|(_, root)| *root)
+    }
 }
 
 struct Work<'a> {
     log: &'a Log,
     found: Verification,
     tree: Tree,
+    roots: Roots,
     anchor: Option<Anchor>,
     done: Progress,
 }
@@ -147,7 +190,7 @@ impl Work<'_> {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(Position, Option<From>)> {
         let mut hasher = LeafHasher::default();
-        let (tree, done) = (&mut self.tree, &mut self.done);
+        let (tree, roots, done) = (&mut self.tree, &mut self.roots, &mut self.done);
         let base_bytes = done.done_bytes;
         let mut stopped = false;
         let scanned = scan::scan_to(file, segment.facts(), from, end, |offset, frame| {
@@ -156,6 +199,7 @@ impl Work<'_> {
                 let event = frame.event(index).map_err(|_| unreadable())?;
                 if tree.size() + 1 == event.position().get() {
                     tree.push(hasher.leaf(&event, &frame.batch_facts(index).map_err(|_| unreadable())?));
+                    roots.look(tree);
                 }
             }
             done.events += u64::from(frame.header.count);

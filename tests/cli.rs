@@ -9,6 +9,8 @@ mod bad;
 mod damage;
 #[path = "cli/import.rs"]
 mod import;
+#[path = "cli/prove.rs"]
+mod prove;
 #[path = "cli/read.rs"]
 mod read;
 #[path = "cli/run.rs"]

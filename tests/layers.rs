@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("time", 0),
     ("subject", 0),
     ("event", 0),
+    ("head", 0),
     ("actor", 0),
     ("append", 0),
     ("query", 0),
@@ -41,6 +42,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("import", 6),
     ("inspect", 6),
     ("describe", 6),
+    ("receipt", 6),
     ("repair", 6),
     ("verify", 6),
     // Entry points for fuzzing: behind a feature, beside the store.

@@ -22,6 +22,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
     ("Read", &["log", "show", "history", "export"]),
     ("Look after", &["stat", "segments", "verify", "repair", "inspect"]),
+    ("Prove", &["receipt", "check"]),
     ("Get to know", &["demo", "bench", "completions", "help"]),
 ];
 

@@ -3,12 +3,14 @@
 mod append;
 mod args;
 mod bench;
+mod check;
 mod completions;
 mod demo;
 mod events;
 mod export;
 mod fail;
 mod grid;
+mod head;
 mod help;
 mod history;
 mod import;
@@ -21,6 +23,7 @@ mod out;
 mod paint;
 mod pretty;
 mod progress;
+mod receipt;
 mod repair;
 mod segments;
 mod select;
@@ -68,6 +71,8 @@ enum Verb {
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
+    Receipt(receipt::Args),
+    Check(check::Args),
     Repair(repair::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
@@ -113,6 +118,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),
+        Verb::Receipt(args) => receipt::run(args, or_table, out),
+        Verb::Check(args) => check::run(args, or_table, out),
         Verb::Repair(args) => repair::run(args, or_table, out),
         Verb::Inspect(args) => inspect::run(args, or_table, out),
         Verb::Bench(args) => bench::run(args, or_table, out),

@@ -1,16 +1,17 @@
 //! `annals verify`: a full check that changes nothing.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use annals::{Corruption, Verification};
+use annals::{Against, Corruption, Head, Progress, Verification};
+use clap::ValueHint;
 use serde::Serialize;
 
 use super::args::StoreArg;
-use super::fail::{Code, Done, Failure, shell_word};
+use super::fail::{Code, Done, Failure, note, shell_word};
 use super::grid::pairs;
 use super::out::{Format, Out};
-use super::{open, progress, text};
+use super::{head, open, progress, text};
 
 /// Places of damage that are shown to a person; `--format json` has them all.
 const DAMAGE_SHOWN: usize = 20;
@@ -20,6 +21,12 @@ const DAMAGE_SHOWN: usize = 20;
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArg,
+    /// Print the head and nothing else: one line that names the whole history, to be kept elsewhere
+    #[arg(long)]
+    head: bool,
+    /// Prove that the first events are still those of a head printed earlier; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    against: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -29,6 +36,9 @@ struct Answer {
     bytes: u64,
     files: u64,
     root: Option<String>,
+    head: Option<String>,
+    /// Whether the first events are those of the head that was given.
+    same_as_head: Option<bool>,
     torn: Option<String>,
     damage: Vec<Place>,
     derived: Vec<Derived>,
@@ -67,30 +77,63 @@ impl From<&Corruption> for Place {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
+    let against = args.against.as_deref().map(head::read).transpose()?;
     let store = open::reading(&path)?;
     let bar = progress::bytes("verifying", 0);
-    let verified = store.verify(|progress| {
+    let step = |progress: Progress| {
         bar.set_length(progress.total_bytes);
         bar.set_position(progress.done_bytes);
         bar.set_message(text::counted(progress.events, "event"));
         ControlFlow::Continue(())
-    });
+    };
+    let verified = match &against {
+        Some(head) => store.verify_against(head, step),
+        None => store.verify(step),
+    };
     bar.finish_and_clear();
     let found = verified.map_err(|error| Failure::of_store(&error, &path))?;
+    let held = against
+        .as_ref()
+        .zip(found.against.as_ref())
+        .map_or(Ok(()), |(head, against)| against.result(head).map_err(|error| Failure::of_store(&error, &path)));
     let shown = match format {
-        Format::Table => table(&found, &path, out),
+        // Another history is no head to keep, and damage has none.
+        Format::Table if args.head && found.is_good() => {
+            held?;
+            return one_line(&found, against.as_ref(), &path, out);
+        }
+        Format::Table => table(&found, against.as_ref(), &path, out),
         _ => out.json(&answer(&found), format),
     }
     .and_then(|()| out.flush());
     // Damage is the outcome whether or not anybody read about it.
     if found.is_good() {
-        return shown;
+        return held.and(shown);
     }
     let places = text::counted(found.damage.len() as u64, "damaged place");
     Err(Failure::new(Code::Corruption, format!("{places}, {}", path.display())).hinting(format!(
         "nothing was changed; `annals export {0}` saves what is good, `annals repair {0}` says what a repair would lose",
         shell_word(&path)
     )))
+}
+
+/// The head alone, so that it can go to a file; what else was proven goes to standard error.
+fn one_line(found: &Verification, against: Option<&Head>, path: &Path, out: &mut Out) -> Done {
+    let Some(head) = &found.head else {
+        return Err(Failure::new(Code::Failure, format!("the log has no head, {}", path.display())));
+    };
+    if let Some(head) = against {
+        note(same(head));
+    }
+    out.line(head)
+}
+
+fn same(head: &Head) -> String {
+    match head.size {
+        0 => "the log is the one that the head names".to_owned(),
+        1 => "the first event is the one that the head names".to_owned(),
+        many => format!("the first {} events are those that the head names", text::count(many)),
+    }
 }
 
 fn answer(found: &Verification) -> Answer {
@@ -100,6 +143,8 @@ fn answer(found: &Verification) -> Answer {
         bytes: found.bytes,
         files: found.files,
         root: found.root.as_ref().map(hex),
+        head: found.head.as_ref().map(ToString::to_string),
+        same_as_head: found.against.map(|against| against == Against::Same),
         torn: found.torn.clone(),
         damage: found.damage.iter().map(Place::from).collect(),
         derived: found
@@ -111,7 +156,7 @@ fn answer(found: &Verification) -> Answer {
     }
 }
 
-fn table(found: &Verification, path: &Path, out: &mut Out) -> Done {
+fn table(found: &Verification, against: Option<&Head>, path: &Path, out: &mut Out) -> Done {
     let verdict = match (found.is_good(), &found.torn) {
         (false, _) => out.paint.red("damaged"),
         (true, Some(_)) => out.paint.yellow("good, with a torn tail"),
@@ -139,6 +184,9 @@ fn table(found: &Verification, path: &Path, out: &mut Out) -> Done {
     }
     if let Some(root) = &found.root {
         lines.push(("root", format!("{} of positions 1 to {}", hex(root), text::count(found.events))));
+    }
+    if let (Some(head), Some(Against::Same)) = (against, &found.against) {
+        lines.push(("against", same(head)));
     }
     pairs(out, lines)?;
     damage(&found.damage, out)

@@ -40,6 +40,11 @@ pub(crate) struct LeafHasher {
 
 impl LeafHasher {
     pub(crate) fn leaf(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>) -> Hash {
+        Sha256::digest(self.preimage(event, batch)).into()
+    }
+
+    /// What is hashed to make the leaf: a zero, the metadata, the digest of the data.
+    pub(crate) fn preimage(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>) -> &[u8] {
         let head = &event.head;
         let recorded = head.recorded_at.as_nanos();
         let out = &mut self.buffer;
@@ -84,7 +89,7 @@ impl LeafHasher {
         self.string(key.as_bytes());
         self.string(content_hash);
         self.buffer.extend_from_slice(&Sha256::digest(event.data()));
-        Sha256::digest(&self.buffer).into()
+        &self.buffer
     }
 
     fn string(&mut self, bytes: &[u8]) {
@@ -135,16 +140,16 @@ impl Tree {
     }
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// RFC 6962 section 2.1, word by word: the oracle.
-    fn naive(leaves: &[Hash]) -> Hash {
+    pub(in crate::format) fn naive(leaves: &[Hash]) -> Hash {
         match leaves {
             [] => Sha256::digest([]).into(),
             [leaf] => *leaf,
@@ -155,9 +160,14 @@ mod tests {
         }
     }
 
+    /// That many leaves, each another.
+    pub(in crate::format) fn leaves(count: u8) -> Vec<Hash> {
+        (0..count).map(|n| Sha256::digest([0, n]).into()).collect()
+    }
+
     #[test]
     fn the_tree_is_the_one_of_rfc_6962() {
-        let leaves: Vec<Hash> = (0..200u8).map(|n| Sha256::digest([0, n]).into()).collect();
+        let leaves = leaves(200);
         let mut tree = Tree::default();
         for (count, leaf) in leaves.iter().enumerate() {
             assert_eq!(tree.root(), naive(&leaves[..count]), "{count} leaves");

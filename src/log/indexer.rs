@@ -7,7 +7,7 @@ use super::shared::Log;
 use crate::error::{Error, Result};
 use crate::format::frame::FIRST_OFFSET;
 use crate::format::idx::{IdxBuilder, IdxFacts};
-use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::leaf::{Hash, LeafHasher, Tree};
 use crate::io::Mode;
 use crate::position::Position;
 use crate::segment::idx_file::{IdxError, IdxFile};
@@ -117,31 +117,43 @@ fn ends_at_its_frame(segment: &RawSegment, idx: &IdxFile) -> Result<bool> {
 /// Adds up to `most` leaves to the tree, up to `until`; `true` if there are more.
 pub(crate) fn hash_leaves(log: &Log, tree: &mut Tree, until: Position, most: u64) -> Result<bool> {
     let stop = until.get().min(tree.size().saturating_add(most));
+    for_each_leaf(log, tree.size(), stop, &mut |leaf| tree.push(leaf))?;
+    Ok(tree.size() < until.get())
+}
+
+/// Calls `take` with the leaves behind the first `done` ones, in order, up to position `stop`. Holds one at a time.
+pub(crate) fn for_each_leaf(log: &Log, done: u64, stop: u64, take: &mut dyn FnMut(Hash)) -> Result<()> {
     let segments = log.segments();
     let mut hasher = LeafHasher::default();
-    while tree.size() < stop {
-        let first = Position::new(tree.size() + 1);
+    let mut done = done;
+    while done < stop {
+        let first = Position::new(done + 1);
         let segment = segments.index_of(first).map(|index| &segments.0[index]).ok_or_else(|| log.missing(first))?;
         let row = segment.row_of(first).ok_or_else(|| log.missing(first))?;
         let mapping = segment.mapping()?;
         let place = segment.place(row)?;
         let (mut offset, mut skip) = (place.frame, place.index);
         let mut expected = Position::new(first.get() - u64::from(place.index));
-        while tree.size() < stop {
+        while done < stop {
             let Some(at) = segment.frame_at(mapping, offset, segment.end(), expected)? else { break };
             for index in skip..at.frame.header.count {
-                if tree.size() >= stop {
+                if done >= stop {
                     break;
                 }
-                let position = Position::new(tree.size() + 1);
+                let position = Position::new(done + 1);
                 let damaged = |bad| segment.corruption(bad, at.offset, position, position);
                 let event = at.frame.event(index).map_err(damaged)?;
-                tree.push(hasher.leaf(&event, &at.frame.batch_facts(index).map_err(damaged)?));
+                take(hasher.leaf(&event, &at.frame.batch_facts(index).map_err(damaged)?));
+                done += 1;
             }
             skip = 0;
             offset = at.offset + at.frame.header.frame_bytes();
             expected = at.frame.header.next();
         }
+        // A row that no frame stands behind would be asked for again and again.
+        if done < first.get() {
+            return Err(log.missing(first));
+        }
     }
-    Ok(tree.size() < until.get())
+    Ok(())
 }
