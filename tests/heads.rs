@@ -89,7 +89,7 @@ fn an_import_of_an_export_has_the_same_events_and_a_head_of_its_own() {
     fill(&store, 100);
     let lines: Vec<String> = store.reader().read(&annals::Query::all()).map(|event| event.unwrap().to_json()).collect();
     let copy = open(to.path());
-    let events = lines.iter().map(|line| ImportEvent::from_json(line.as_bytes()));
+    let events = lines.iter().map(|line| ImportEvent::from_json(line.as_bytes()).unwrap());
     copy.import(events, ImportOptions::new().keep_recorded(true)).unwrap();
 
     let data = |store: &Store| -> Vec<(Vec<u8>, annals::Timestamp)> {
