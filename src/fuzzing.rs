@@ -15,6 +15,8 @@ mod use_up;
 
 use bytes_file::BytesFile;
 
+use sha2::{Digest, Sha256};
+
 use crate::append::Append;
 use crate::event::LogId;
 use crate::format::anchor::Anchor;
@@ -22,7 +24,9 @@ use crate::format::draft::Place;
 use crate::format::frame::{FIRST_OFFSET, Frame, FrameHeader, HeaderRead, SegmentFacts};
 use crate::format::header::SegmentHeader;
 use crate::format::idx::{Checked, IdxHeader, IdxView};
+use crate::format::leaf::DIGEST_BYTES;
 use crate::format::live::{Identity, State, position_check};
+use crate::format::metadata::Metadata;
 use crate::format::prelude::Prelude;
 use crate::format::record;
 use crate::format::slot::{self, Slot};
@@ -34,6 +38,7 @@ use crate::limits;
 use crate::log::prepare::Prepared;
 use crate::position::Position;
 use crate::query::TypePattern;
+use crate::receipt::Receipt;
 use crate::segment::scan::{self, From, Scan};
 use crate::time::{Timestamp, parse_duration};
 
@@ -53,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inspect", inspect),
     ("json", json),
     ("pattern", pattern),
+    ("receipt", receipt),
     ("time", time),
 ];
 
@@ -282,6 +288,28 @@ pub fn inspect(data: &[u8]) {
     ];
     let Some((which, rest)) = data.split_first() else { return };
     look_into(rest, NAMES[usize::from(*which) % NAMES.len()]);
+}
+
+/// A receipt as it is read, and the bytes under a leaf. What is read is written again as it was.
+pub fn receipt(data: &[u8]) {
+    if let Ok(receipt) = Receipt::from_json(data) {
+        if let Ok(event) = receipt.check(&receipt.head()) {
+            assert_eq!(event.position(), receipt.position());
+        }
+        let again = Receipt::from_json(receipt.to_json().as_bytes());
+        assert!(again.is_ok_and(|again| again.to_json() == receipt.to_json()));
+    }
+    // The digest of no data, in the place where a hostile file would have the right one.
+    let mut bytes = data.to_vec();
+    let at = bytes.len().saturating_sub(DIGEST_BYTES);
+    bytes.truncate(at);
+    bytes.extend_from_slice(&Sha256::digest([]));
+    for bytes in [data, &bytes] {
+        let Ok(metadata) = Metadata::read(bytes, LOG) else { continue };
+        if let Ok(event) = metadata.with_data(&[]) {
+            use_up::use_event(&event.as_ref());
+        }
+    }
 }
 
 /// A line of an import. What can be appended comes back from its export.

@@ -207,6 +207,18 @@ fn write_seeds() {
     ] {
         seed("json", name, line.as_bytes());
     }
+    let golden = annals::Store::options().read_only(true).open(&store).unwrap();
+    for position in [1, 2, 5] {
+        let json = golden.receipt(position, None).unwrap().to_json();
+        seed("receipt", &format!("whole-{position}"), json.as_bytes());
+        damaged("receipt", &position.to_string(), json.as_bytes());
+        let wire: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let digits = wire["metadata"].as_str().unwrap();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        seed("receipt", &format!("metadata-{position}"), &bytes);
+    }
+
     for (name, text) in [
         ("one", "notes.*.validated\nnotes.update.validated"),
         ("two", "note.**\nnote.a.b"),

@@ -30,7 +30,7 @@ pub(super) fn frame(frame: &Frame<'_>) -> u32 {
     good
 }
 
-fn use_event(event: &EventRef<'_>) {
+pub(super) fn use_event(event: &EventRef<'_>) {
     let owned = event.to_owned();
     assert_same(event, &owned.as_ref());
     TermHasher::new(event.head.log).terms(event, |_, _| ());

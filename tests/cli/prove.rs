@@ -138,16 +138,16 @@ fn a_receipt_proves_its_event_without_the_store() {
 fn a_receipt_and_a_head_are_of_one_size() {
     let place = place();
     place.pod(&["D"]);
-    place.write("receipt", place.good(&["receipt", "pod", "2"]));
+    place.write("2.json", place.good(&["receipt", "pod", "2"]));
     let ended = place.bad(
-        &["check", "receipt", "--head", "head"],
+        &["check", "2.json", "--head", "head"],
         1,
-        "the receipt is for the first 4 events, the head for 3, receipt",
+        "the receipt is for the first 4 events, the head for 3, 2.json",
     );
     assert!(ended.err.contains("annals receipt STORE POSITION --head FILE"), "{ended:?}");
-    place.write("receipt", place.good(&["receipt", "pod", "2", "--head", "head", "--format", "jsonl"]));
-    assert_eq!(place.read("receipt").lines().count(), 1);
-    place.good(&["check", "receipt", "--head", "head"]);
+    place.write("2.json", place.good(&["receipt", "pod", "2", "--head", "head", "--format", "jsonl"]));
+    assert_eq!(place.read("2.json").lines().count(), 1);
+    place.good(&["check", "2.json", "--head", "head"]);
     let ended =
         place.bad(&["receipt", "pod", "4", "--head", "head"], 3, "no event at position 4 among the first 3, pod");
     assert!(ended.err.contains("the head is older than the event"), "{ended:?}");
