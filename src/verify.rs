@@ -32,13 +32,19 @@ pub(crate) fn verify(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Verification> {
     let begun = Instant::now();
-    // Before the tail, so that it is not beyond it.
+    // Each before what has to cover it: a writer beside us moves all of them, in the other order.
     let durable = log.durable();
-    let segments = log.segments();
     let tail = log.tail();
     let durable = durable.min(tail).get();
-    let ends: Vec<(Arc<RawSegment>, u64, Position)> =
-        segments.0.iter().map(|segment| (Arc::clone(segment), segment.end(), segment.next())).collect();
+    let segments = log.segments();
+    let ends: Vec<(Arc<RawSegment>, u64, Position)> = segments
+        .0
+        .iter()
+        .map(|segment| {
+            let next = segment.next();
+            (Arc::clone(segment), segment.end(), next)
+        })
+        .collect();
     let mut work = Work {
         log,
         found: Verification { damage: log.damage.read().clone(), ..Verification::default() },
@@ -272,7 +278,7 @@ impl Work<'_> {
         // The peaks in ANCHOR are those of a smaller tree: hashing that far again must give them.
         let same = self.tree.size() >= anchor.tree.size() && self.prefix_matches(&anchor.tree);
         match same {
-            true if self.tree.size() == tail.get() => self.found.root = Some(self.tree.root()),
+            true if self.tree.size() >= tail.get() => self.found.root = Some(self.tree.root()),
             true => {}
             false => {
                 let bad = Corruption::new(ANCHOR, 72, "the tree over the events that stand in the log", "another tree");

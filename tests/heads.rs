@@ -70,6 +70,30 @@ fn rolls_closing_and_opening_leave_the_head_alone() {
 }
 
 #[test]
+fn a_log_that_grows_meanwhile_is_good_and_has_its_heads() {
+    let directory = tempfile::tempdir().unwrap();
+    let durability = Durability::Written { sync_every: Duration::from_millis(5) };
+    let store = Store::options().durability(durability).segment_bytes(64 << 10).open(directory.path()).unwrap();
+    let writer = std::thread::spawn({
+        let store = store.clone();
+        move || (0..40).for_each(|_| fill(&store, 500))
+    });
+    let mut heads = vec![store.head().unwrap()];
+    while !writer.is_finished() {
+        let last = heads[heads.len() - 1];
+        let found = store.verify_against(&last, |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((&found.damage, found.against), (&Vec::new(), Some(Against::Same)));
+        heads.extend(found.head);
+        heads.push(store.head().unwrap());
+    }
+    writer.join().unwrap();
+    assert!(heads.is_sorted_by_key(|head| head.size));
+    for head in heads.iter().rev().take(20) {
+        assert_eq!(against(&store, head), Against::Same, "{head}");
+    }
+}
+
+#[test]
 fn the_head_ends_where_the_log_is_durable() {
     let directory = tempfile::tempdir().unwrap();
     let durability = Durability::Written { sync_every: Duration::from_secs(3600) };

@@ -158,6 +158,9 @@ fn answer(found: &Verification) -> Answer {
 
 fn table(found: &Verification, against: Option<&Head>, path: &Path, out: &mut Out) -> Done {
     let verdict = match (found.is_good(), &found.torn) {
+        _ if found.against.is_some_and(|against| against != Against::Same) => {
+            out.paint.red("whole, and not the history that the head names")
+        }
         (false, _) => out.paint.red("damaged"),
         (true, Some(_)) => out.paint.yellow("good, with a torn tail"),
         (true, None) => out.paint.green("good"),
