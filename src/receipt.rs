@@ -185,7 +185,7 @@ impl Receipt {
     }
 
     /// The event, if it is proven to be in the history that `head` names. What is returned was read from what is
-    /// under the root; `is proven` goes for each of its fields and for its data.
+    /// under the root: each of its fields is proven, and so is its data.
     ///
     /// The log's id is not under the root: it is proven as far as the head is trusted to name it.
     ///
