@@ -106,6 +106,7 @@
 
 mod actor;
 mod append;
+mod backup;
 mod describe;
 mod error;
 mod event;
@@ -127,6 +128,7 @@ mod query;
 mod reader;
 mod repair;
 mod report;
+mod restore;
 mod segment;
 mod store;
 pub mod subject;
@@ -150,7 +152,9 @@ pub use position::{Position, PositionError};
 pub use query::plan::Plan;
 pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
-pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
+pub use report::{
+    Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, SegmentInfo, Stats, Verification,
+};
 pub use store::Store;
 pub use time::Timestamp;
 
