@@ -2,6 +2,7 @@
 
 mod append;
 mod args;
+mod backup;
 mod bench;
 mod completions;
 mod demo;
@@ -22,6 +23,7 @@ mod paint;
 mod pretty;
 mod progress;
 mod repair;
+mod restore;
 mod segments;
 mod select;
 mod show;
@@ -69,6 +71,8 @@ enum Verb {
     Segments(segments::Args),
     Verify(verify::Args),
     Repair(repair::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Demo(demo::Args),
@@ -114,6 +118,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),
         Verb::Repair(args) => repair::run(args, or_table, out),
+        Verb::Backup(args) => backup::run(args, or_table, out),
+        Verb::Restore(args) => restore::run(args, or_table, out),
         Verb::Inspect(args) => inspect::run(args, or_table, out),
         Verb::Bench(args) => bench::run(args, or_table, out),
         Verb::Demo(args) => demo::run(args, or_table, out),
