@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use annals::{Backup, ErrorKind};
 use serde::Serialize;
 
+use super::args::StoreArg;
 use super::fail::{Done, Failure, shell_word};
 use super::grid::pairs;
 use super::out::{Format, Out};
@@ -13,10 +14,10 @@ use super::{open, text};
 
 /// Copy a store that is in use; again into the same directory, only what is new
 #[derive(Debug, clap::Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct Args {
-    /// The store's directory
-    #[arg(value_name = "STORE", value_hint = clap::ValueHint::DirPath)]
-    store: PathBuf,
+    #[command(flatten)]
+    store: StoreArg,
     /// Where the backup goes: absent, empty, or an earlier backup of this store
     #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     dir: PathBuf,
@@ -37,7 +38,8 @@ struct Answer {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
-    let store = open::reading(&args.store)?;
+    let path = args.store.path()?;
+    let store = open::reading(&path)?;
     let done = watched("backing up", |progress| store.backup_with(&args.dir, progress));
     let done = done.map_err(|error| match error.kind() {
         // These speak of the directory, all others of the store.
@@ -47,10 +49,10 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
             let failure = Failure::of_store(&error, &args.dir);
             hint.map_or(failure, |hint| Failure::of_store(&error, &args.dir).hinting(hint))
         }
-        _ => Failure::of_store(&error, &args.store),
+        _ => Failure::of_store(&error, &path),
     })?;
     match format {
-        Format::Table => table(&done, &args.store, &args.dir, out),
+        Format::Table => table(&done, &path, &args.dir, out),
         _ => out.json(&answer(&done, &args.dir), format),
     }
 }
