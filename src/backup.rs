@@ -130,8 +130,9 @@ fn backup(
     let position = log.durable();
     let segments = log.segments();
     let parts = Part::all(&segments.0, position);
-    let frames: u64 = parts.iter().map(|part| part.end - FIRST_OFFSET).sum();
-    let mut pace = Pace { told: Progress { done_bytes: 0, total_bytes: 2 * frames, events: 0 }, tell: progress };
+    let frames: u64 = parts.iter().map(Part::frame_bytes).sum();
+    let mut pace =
+        Pace { told: Progress { done_bytes: 0, total_bytes: frames.saturating_mul(2), events: 0 }, tell: progress };
     let (source, tree) = source_anchor(log, position)?;
 
     let old = examine(log, target, dir, position, &parts)?;
@@ -147,19 +148,19 @@ fn backup(
     let mut recorded_at = Timestamp::from_nanos(i64::MIN);
     let mut before = 0;
     for part in &parts {
-        let mut each = |end: u64| pace.at(before + end - FIRST_OFFSET, part.header.base.get() - 1);
+        let mut each = |end: u64| pace.at(before + (end - FIRST_OFFSET), part.header.base.get() - 1);
         let done = one(log, target, part, recorded_at, &mut report, &mut each);
         let done = done.inspect_err(|_| {
             let _ = remove_if_there(target, &part.temporary());
         })?;
         recorded_at = done.recorded_at;
-        before += part.end - FIRST_OFFSET;
+        before += part.frame_bytes();
         report.bytes += done.end;
     }
     target.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
 
     let anchor = Anchor {
-        seq: old.as_ref().map_or(0, |anchor| anchor.seq + 1),
+        seq: old.as_ref().map_or(0, |anchor| anchor.seq.saturating_add(1)),
         log: log.id,
         epoch: parts.last().map_or(source.epoch, |part| part.header.epoch),
         newest_base: parts.last().map_or(Position::ORIGIN, |part| part.header.base),

@@ -39,7 +39,8 @@ impl Store {
     /// the log; the log goes on under the next epoch. All of it is copied, nothing linked, and the
     /// result is verified to the last byte before this returns.
     ///
-    /// A torn tail of the source is left out, and told in the report. Blocks while it works.
+    /// A torn tail of the source is left out, and told in the report. Blocks while it works. Two stores
+    /// that were restored from one backup go on under the same epoch: go on with one of them.
     ///
     /// # Errors
     /// `NotFound`, `NotAStore`, `Locked`: of the source. `Corruption`: it is damaged, or a backup that
@@ -172,19 +173,19 @@ impl Made<'_> {
         target: &dyn Storage,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Restored> {
-        let frames: u64 = self.parts.iter().map(|part| part.end - FIRST_OFFSET).sum();
-        let told = Progress { done_bytes: 0, total_bytes: 2 * frames, events: 0 };
+        let frames: u64 = self.parts.iter().map(Part::frame_bytes).sum();
+        let told = Progress { done_bytes: 0, total_bytes: frames.saturating_mul(2), events: 0 };
         let mut pace = Pace { told, tell: progress };
         let mut restored = Restored { position: self.tail, torn: self.torn.take(), ..Restored::default() };
         let mut recorded_at = Timestamp::from_nanos(i64::MIN);
         let (mut before, mut group_seq, mut named) = (0, 0, Vec::new());
         for part in self.parts {
             let file = source.open(&part.path, Mode::Read).map_err(failed("open", &part.path))?;
-            let mut each = |end: u64| pace.at(before + end - FIRST_OFFSET, part.header.base.get() - 1);
+            let mut each = |end: u64| pace.at(before + (end - FIRST_OFFSET), part.header.base.get() - 1);
             let checked = check(&*file, part, recorded_at, &mut each)?;
             recorded_at = checked.recorded_at;
             group_seq = checked.group_seq.max(group_seq);
-            before += part.end - FIRST_OFFSET;
+            before += part.frame_bytes();
             // An empty file at the end gives its name to the one that begins the new epoch.
             if part.header.base <= self.tail {
                 copy(&*file, target, part, &checked)?;
@@ -225,7 +226,7 @@ impl Made<'_> {
             mode: last.map_or(Durability::Synced, |last| last.mode),
             log: self.anchor.log,
             base: self.tail.next(),
-            epoch: last.map_or(self.anchor.epoch, |last| last.epoch.max(self.anchor.epoch)) + 1,
+            epoch: last.map_or(self.anchor.epoch, |last| last.epoch.max(self.anchor.epoch)).saturating_add(1),
             salt: u64_at(&target.random(), 0).unwrap_or_default(),
             created_at: Timestamp::now(),
             segment_bytes: last.map_or(limits::SEGMENT_BYTES_DEFAULT, |last| last.segment_bytes),

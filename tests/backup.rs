@@ -69,6 +69,15 @@ fn is_good(store: &Store) {
     assert_eq!(found.events, store.reader().tail().get());
 }
 
+/// Ends the threads that watch it, also when a check fails: else they would be waited for without end.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -127,6 +136,7 @@ fn a_backup_under_way_is_a_prefix_with_all_that_was_acknowledged() {
         let store = options.open(place.at("store")).unwrap();
         let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {
+            let _stops = Stops(&stop);
             for thread in 0..2u64 {
                 let (store, stop, acknowledged) = (&store, &stop, &acknowledged);
                 scope.spawn(move || {
@@ -168,7 +178,6 @@ fn a_backup_under_way_is_a_prefix_with_all_that_was_acknowledged() {
                 assert_eq!(copied, read(&store)[..copied.len()]);
                 assert!(done.root.is_some());
             }
-            stop.store(true, Ordering::Release);
         });
     }
 }
@@ -293,6 +302,7 @@ fn wrong_directories_are_refused_untouched() {
         ("store/backup", ErrorKind::Invalid),
         ("store/log/deep/er", ErrorKind::Invalid),
         ("foreign", ErrorKind::Invalid),
+        ("", ErrorKind::Invalid),
         ("foreign/notes.txt", ErrorKind::Invalid),
         ("other", ErrorKind::Conflict),
         ("other-backup", ErrorKind::Conflict),

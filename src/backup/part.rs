@@ -77,6 +77,11 @@ impl Part {
         parts
     }
 
+    /// A slot may claim an end within the head of the file.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        self.end.saturating_sub(FIRST_OFFSET)
+    }
+
     fn facts(&self) -> SegmentFacts {
         SegmentFacts { log: self.header.log, epoch: self.header.epoch, salt: self.header.salt }
     }
@@ -174,7 +179,7 @@ pub(crate) fn copy(from: &dyn File, to: &dyn Storage, part: &Part, checked: &Che
     let write =
         |bytes: &[u8], at| target.write_all_at(&mut [IoSlice::new(bytes)], at).map_err(failed("write", &temporary));
     let slot = Slot {
-        seq: checked.slot.map_or(0, |slot| slot.seq) + 1,
+        seq: checked.slot.map_or(0, |slot| slot.seq).saturating_add(1),
         log: part.header.log,
         epoch: part.header.epoch,
         base: part.header.base,
