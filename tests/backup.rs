@@ -22,7 +22,7 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 
 fn event(number: u64, bytes: usize) -> NewEvent {
     let data: Vec<u8> = format!("{number} ").bytes().cycle().take(bytes).collect();
-    NewEvent::bytes("note.edited", &format!("note/n-{}", number % 7), "text/plain", data)
+    NewEvent::bytes("note.edited", format!("note/n-{}", number % 7), "text/plain", data)
 }
 
 fn fill(store: &Store, events: u64) {
