@@ -8,7 +8,7 @@
 //! # What it is not
 //!
 //! - No server and no message broker. Other processes read the same directory; nothing goes over a network.
-//! - No replication. A copy is made by exporting, or by copying the directory of a closed store.
+//! - No replication. A copy is made by [`Store::backup`] or by exporting.
 //! - No place for documents. An event holds up to 16 MiB, and a few kilobytes are better.
 //! - No way to change or delete an event.
 //!
@@ -59,6 +59,7 @@
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
 //! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`]; [`inspect()`] for any one file |
 //! | prove later, elsewhere, that nothing was changed | [`Store::head`], [`Store::verify_against`], [`Store::receipt`], [`Receipt`] |
+//! | keep a copy, and come back to it | [`Store::backup`], [`Store::restore`] |
 //! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
 //! | know the limits and why they are so | [`limits`] |
 //!
@@ -87,7 +88,7 @@
 //! | block an async task: `append`, `sync`, `verify`, `close`, `next_timeout` and reading all block | the executor's thread stands still | [`Store::submit`] for appends, a blocking thread for the rest |
 //! | truncate or overwrite files of the store while it is open | a process that has mapped the file may be killed by the system (`SIGBUS`), or read damage | leave the directory to the store |
 //! | expect an error where the disk cannot be read: queries read through mappings | the system ends the process (`SIGBUS`); the store is unharmed | [`Store::verify`], which reads with plain reads and names the place |
-//! | copy the directory while it is being written | the copy holds files of different moments, and opening it may report corruption | close first, export, or take a snapshot of the file system (which is like a power cut) |
+//! | copy the directory while it is being written | the copy holds files of different moments, and opening it may report corruption | [`Store::backup`], or a snapshot of the file system (which is like a power cut) |
 //! | put the store on a network file system | locks, mappings and syncs do not mean there what they must; opening is refused | a local disk |
 //! | append in a child of `fork` | every append there is refused | fork first, open then |
 //! | go on after `Poisoned` | every append is refused: a sync failed, and trying again would prove nothing | close, look at the disk, open again; recovery says what survived |
@@ -107,6 +108,7 @@
 
 mod actor;
 mod append;
+mod backup;
 mod describe;
 mod error;
 mod event;
@@ -130,6 +132,7 @@ mod reader;
 mod receipt;
 mod repair;
 mod report;
+mod restore;
 mod segment;
 mod store;
 pub mod subject;
@@ -155,7 +158,9 @@ pub use query::plan::Plan;
 pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
 pub use receipt::Receipt;
-pub use report::{Cut, Form, Progress, Recovery, Repair, RepairOptions, SegmentInfo, Stats, Verification};
+pub use report::{
+    Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, SegmentInfo, Stats, Verification,
+};
 pub use store::Store;
 pub use time::Timestamp;
 

@@ -244,3 +244,46 @@ pub struct Repair {
     /// What was done, one sentence each.
     pub steps: Vec<String>,
 }
+
+/// What a backup holds, and what it took to make it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// The backup holds the events 1 to this position, each whole and checked, and no other.
+    pub position: Position,
+    /// Segments that were copied.
+    pub copied: u64,
+    /// Segments that the backup shares with the store: full ones, linked, since they never change.
+    pub linked: u64,
+    /// Segments that were in the backup already and passed a full check.
+    pub kept: u64,
+    /// Bytes that were copied.
+    pub copied_bytes: u64,
+    /// Bytes of all segments of the backup.
+    pub bytes: u64,
+    /// Root of the Merkle tree over all events, to be held against that of the store.
+    pub root: Option<[u8; 32]>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The restored store holds the events 1 to this position, each whole and checked.
+    pub position: Position,
+    /// The epoch under which it goes on, so that no position used from now on passes for one that
+    /// the original store used after the backup.
+    pub epoch: u64,
+    /// Segments that were copied.
+    pub segments: u64,
+    /// Bytes that were copied.
+    pub bytes: u64,
+    /// A torn tail of the source that was left out, in words.
+    pub torn: Option<String>,
+    /// Root of the Merkle tree over all events.
+    pub root: Option<[u8; 32]>,
+    /// How long it took.
+    pub took: Duration,
+}

@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/bad.rs"]
 mod bad;
 #[path = "cli/damage.rs"]

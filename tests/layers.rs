@@ -44,6 +44,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("describe", 6),
     ("receipt", 6),
     ("repair", 6),
+    ("backup", 6),
+    ("restore", 6),
     ("verify", 6),
     // Entry points for fuzzing: behind a feature, beside the store.
     ("fuzzing", 6),

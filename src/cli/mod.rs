@@ -2,6 +2,7 @@
 
 mod append;
 mod args;
+mod backup;
 mod bench;
 mod check;
 mod completions;
@@ -25,6 +26,7 @@ mod pretty;
 mod progress;
 mod receipt;
 mod repair;
+mod restore;
 mod segments;
 mod select;
 mod show;
@@ -74,6 +76,8 @@ enum Verb {
     Receipt(receipt::Args),
     Check(check::Args),
     Repair(repair::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Demo(demo::Args),
@@ -121,6 +125,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Receipt(args) => receipt::run(args, or_table, out),
         Verb::Check(args) => check::run(args, or_table, out),
         Verb::Repair(args) => repair::run(args, or_table, out),
+        Verb::Backup(args) => backup::run(args, or_table, out),
+        Verb::Restore(args) => restore::run(args, or_table, out),
         Verb::Inspect(args) => inspect::run(args, or_table, out),
         Verb::Bench(args) => bench::run(args, or_table, out),
         Verb::Demo(args) => demo::run(args, or_table, out),

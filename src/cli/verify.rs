@@ -11,6 +11,7 @@ use super::args::StoreArg;
 use super::fail::{Code, Done, Failure, note, shell_word};
 use super::grid::pairs;
 use super::out::{Format, Out};
+use super::restore::hex;
 use super::{head, open, progress, text};
 
 /// Places of damage that are shown to a person; `--format json` has them all.
@@ -217,8 +218,4 @@ pub(crate) fn damage(damage: &[Corruption], out: &mut Out) -> Done {
             out.line(format_args!("  and {} (--format json has them all)", text::counted(more as u64, "more place")))
         }
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -106,6 +106,30 @@ impl Storage for DiskStorage {
         }
     }
 
+    fn real_root(&self) -> io::Result<Option<PathBuf>> {
+        // What is not there yet has no links to resolve: names below the deepest directory there is.
+        let mut missing = Vec::new();
+        let mut there = self.root.as_path();
+        loop {
+            match fs::canonicalize(there) {
+                Ok(real) => return Ok(Some(missing.iter().rev().fold(real, |path, name| path.join(name)))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            let (Some(name), Some(above)) = (there.file_name(), there.parent()) else {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "`..` behind a directory that is not there"));
+            };
+            missing.push(name);
+            there = above;
+        }
+    }
+
+    fn link_from(&self, other: &dyn Storage, from: &Path, to: &Path) -> io::Result<()> {
+        let Some(root) = other.real_root()? else { return Err(io::ErrorKind::Unsupported.into()) };
+        let from = DiskStorage { root }.resolve(from)?;
+        fs::hard_link(from, self.resolve(to)?)
+    }
+
     fn kind(&self) -> io::Result<FsKind> {
         fs_kind::kind_of(&self.root)
     }

@@ -32,7 +32,7 @@ mod tests;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -95,6 +95,18 @@ pub trait Storage: Send + Sync + Debug + 'static {
     /// [`Words`], is worth nothing under another boot.
     fn boot_id(&self) -> u64 {
         boot_id()
+    }
+
+    /// Where the root stands or would stand, with all links of the file system resolved; `None` where
+    /// it is no directory of the system. Tells whether one root lies within another.
+    fn real_root(&self) -> io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
+    /// Gives a file of another storage a second name in this one; `AlreadyExists` if that name is
+    /// taken. Any error means that the two share no file system that can do it: copy instead.
+    fn link_from(&self, _other: &dyn Storage, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Random bytes for identities and salts; a simulated storage draws them from its seed.

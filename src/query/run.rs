@@ -11,10 +11,7 @@ use crate::format::frame::FIRST_OFFSET;
 use crate::log::shared::{Log, Segments};
 use crate::position::Position;
 use crate::query::Query;
-use crate::segment::raw::RawSegment;
-
-/// Rows that are touched together before they are read one by one.
-const TOUCHED_ROWS: usize = 16;
+use crate::segment::raw::{RawSegment, TOUCHED_TOGETHER};
 
 /// What is done where bytes are damaged.
 pub(crate) enum OnDamage<'a> {
@@ -289,8 +286,8 @@ impl Run {
         loop {
             let row = match &mut self.within {
                 Some(Within::Rows(rows)) => {
-                    if rows.len() % TOUCHED_ROWS == 0 && self.left >= TOUCHED_ROWS as u64 {
-                        segment.touch(mapping, &rows.as_slice()[..rows.len().min(TOUCHED_ROWS)]);
+                    if rows.len() % TOUCHED_TOGETHER == 0 && self.left >= TOUCHED_TOGETHER as u64 {
+                        segment.touch(mapping, &rows.as_slice()[..rows.len().min(TOUCHED_TOGETHER)]);
                     }
                     rows.next()
                 }

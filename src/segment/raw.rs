@@ -26,6 +26,8 @@ use crate::position::Position;
 
 /// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
 /// behind those it sees by itself that all are read in order.
+/// Rows that are touched together before they are read one by one.
+pub(crate) const TOUCHED_TOGETHER: usize = 16;
 const CACHE_LINE: usize = 64;
 const LINES_TOUCHED: usize = 8;
 
@@ -238,18 +240,16 @@ impl RawSegment {
     /// and not for one row after the other. Nothing that is read here is believed.
     pub(crate) fn touch(&self, mapping: &dyn Mapping, rows: &[u32]) {
         let end = self.end();
-        let places: Vec<RowPlace> = rows.iter().filter_map(|row| self.place(*row).ok()).collect();
-        let records: Vec<&[u8]> = places
-            .iter()
-            .filter_map(|place| {
-                let bytes = mapping.bytes(place.frame..end)?;
-                bytes.get(Frame::record_place(bytes, place.index)?)
-            })
-            .collect();
-        for record in records {
-            record.chunks(CACHE_LINE).take(LINES_TOUCHED).for_each(|line| {
-                black_box(line[0]);
-            });
+        for rows in rows.chunks(TOUCHED_TOGETHER) {
+            let mut records: [&[u8]; TOUCHED_TOGETHER] = [&[]; TOUCHED_TOGETHER];
+            for (record, row) in records.iter_mut().zip(rows) {
+                *record = self.place(*row).ok().and_then(|place| record_of(mapping, place, end)).unwrap_or_default();
+            }
+            for record in records {
+                record.chunks(CACHE_LINE).take(LINES_TOUCHED).for_each(|line| {
+                    black_box(line[0]);
+                });
+            }
         }
     }
 
@@ -387,4 +387,9 @@ impl RawSegment {
     pub(crate) fn file_bytes(&self) -> u64 {
         self.storage.metadata(&self.path).ok().flatten().map_or(0, |meta| meta.len)
     }
+}
+/// The bytes of an event's record, unchecked.
+fn record_of(mapping: &dyn Mapping, place: RowPlace, end: u64) -> Option<&[u8]> {
+    let bytes = mapping.bytes(place.frame..end)?;
+    bytes.get(Frame::record_place(bytes, place.index)?)
 }
