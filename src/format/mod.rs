@@ -35,6 +35,7 @@ pub(crate) mod page;
 pub(crate) mod prelude;
 pub(crate) mod proof;
 pub(crate) mod record;
+pub(crate) mod sealed;
 pub(crate) mod slot;
 pub(crate) mod term;
 #[cfg(test)]

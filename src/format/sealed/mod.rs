@@ -1,0 +1,3 @@
+//! Parts of the file of a sealed segment.
+
+pub(crate) mod terms;
