@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::format::frame::FIRST_OFFSET;
 use crate::format::header::Mode;
 use crate::io::Storage;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::report::{Form, SegmentInfo, Stats};
+use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
 use crate::store::{Inner, Side};
 use crate::time::Timestamp;
 
 /// When a segment's first and last event were recorded; `None` if it has none, or they are damaged.
-fn recorded(log: &Log, segment: &RawSegment) -> Option<(Timestamp, Timestamp)> {
+fn recorded(log: &Log, segment: &Segment) -> Option<(Timestamp, Timestamp)> {
     let at = |position| log.with_event(position, |event| event.recorded_at()).ok().flatten();
     let last = Position::new(segment.next().get() - 1);
     (last >= segment.base()).then(|| Some((at(segment.base())?, at(last)?)))?
@@ -23,20 +23,36 @@ fn recorded(log: &Log, segment: &RawSegment) -> Option<(Timestamp, Timestamp)> {
 
 pub(crate) fn segments(log: &Log) -> Vec<SegmentInfo> {
     let list = log.segments();
-    let newest = list.newest().map(Arc::as_ptr);
-    let info = |segment: &Arc<RawSegment>| SegmentInfo {
-        file: segment.path.clone(),
-        form: if newest == Some(Arc::as_ptr(segment)) { Form::Active } else { Form::Rolled },
-        synced: segment.header.mode == Mode::Synced,
-        epoch: segment.header.epoch,
-        first: segment.base(),
-        last: Position::new(segment.next().get() - 1),
-        recorded: recorded(log, segment),
-        used_bytes: segment.end() - FIRST_OFFSET,
-        file_bytes: segment.file_bytes(),
-        index_bytes: segment.index.read().idx.as_ref().map_or(0, |idx| idx.file_bytes()),
+    let newest = list.0.len().saturating_sub(1);
+    let info = |(index, segment): (usize, &Segment)| {
+        let (form, raw_bytes, file_bytes, index_bytes) = match segment {
+            Segment::Raw(raw) => {
+                let form = if index == newest { Form::Active } else { Form::Rolled };
+                let index_bytes = raw.index.read().idx.as_ref().map_or(0, |idx| idx.file_bytes());
+                (form, segment.used_bytes(), raw.file_bytes(), index_bytes)
+            }
+            Segment::Sealed(sealed) => {
+                let form = if sealed.footer.archived { Form::Archived } else { Form::Sealed };
+                (form, sealed.footer.frame_bytes, sealed.file_bytes(), sealed.index_bytes())
+            }
+        };
+        SegmentInfo {
+            file: segment.path().to_owned(),
+            form,
+            synced: segment.mode() == Mode::Synced,
+            epoch: segment.epoch(),
+            first: segment.base(),
+            last: Position::new(segment.next().get() - 1),
+            recorded: recorded(log, segment),
+            used_bytes: segment.used_bytes(),
+            raw_bytes,
+            file_bytes,
+            index_bytes,
+            dictionary_bytes: segment.sealed().map_or(0, |sealed| sealed.dictionary_bytes()),
+            root: segment.sealed().map(|sealed| sealed.footer.after.root()),
+        }
     };
-    list.0.iter().map(info).collect()
+    list.0.iter().enumerate().map(info).collect()
 }
 
 /// Lengths of all files of the store, in bytes.
@@ -54,16 +70,15 @@ fn all_bytes(storage: &dyn Storage) -> u64 {
 pub(crate) fn stats(inner: &Inner) -> Stats {
     let log = &inner.log;
     let list = log.segments();
-    let memory = |segment: &Arc<RawSegment>| {
-        segment
-            .index
+    let memory = |raw: &Arc<RawSegment>| {
+        raw.index
             .read()
             .mem
             .as_ref()
             .map_or((0, 0), |mem| (mem.bytes() as u64, u64::from(mem.end_row() - mem.first_row())))
     };
     let (index_memory_bytes, index_memory_events) =
-        list.0.iter().map(memory).fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+        list.raw().map(memory).fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
     let at = |position| log.with_event(position, |event| event.recorded_at()).ok().flatten();
     let counters = match &inner.side {
         Side::Writer { committer, .. } => Some(committer.core()),
@@ -72,12 +87,12 @@ pub(crate) fn stats(inner: &Inner) -> Stats {
     let count = |pick: fn(&crate::log::core::Counters) -> u64| counters.map_or(0, |core| pick(&core.counters));
     Stats {
         log: log.id,
-        epoch: list.newest().map_or(0, |segment| segment.header.epoch),
+        epoch: list.0.last().map_or(0, Segment::epoch),
         tail: log.tail(),
         durable: log.durable().min(log.tail()),
         recorded: at(Position::new(1)).zip(at(log.tail())),
         segments: list.0.len() as u64,
-        log_bytes: list.0.iter().map(|segment| segment.end() - FIRST_OFFSET).sum(),
+        log_bytes: list.0.iter().map(Segment::used_bytes).sum(),
         file_bytes: all_bytes(&*log.storage),
         index_memory_bytes,
         index_memory_events,

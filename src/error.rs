@@ -378,3 +378,12 @@ impl From<Error> for AppendError {
         }
     }
 }
+/// The store, or one of its files, was written by a newer version.
+pub(crate) fn newer_format(version: u16) -> Error {
+    Error::new(
+        ErrorKind::NewerFormat,
+        format!("the store is of format version {version}; this program knows version 1"),
+    )
+    .hinting("use a newer version of annals; nothing was touched")
+}
+

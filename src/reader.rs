@@ -289,10 +289,7 @@ impl Reader {
         if position > self.horizon {
             return Ok(None);
         }
-        let leaf = self.log.with_frame(position, |frame, index| {
-            let event = frame.event(index)?;
-            Ok(LeafHasher::default().leaf(&event, &frame.batch_facts(index)?))
-        })?;
+        let leaf = self.log.with_row(position, |row| LeafHasher::default().leaf(&row.event, &row.batch))?;
         Ok(leaf.and_then(|leaf| leaf.first_chunk::<16>().copied()))
     }
 }

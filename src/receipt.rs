@@ -262,10 +262,8 @@ pub(crate) fn make(log: &Log, position: Position, size: u64) -> Result<Receipt> 
     let index = position.get().checked_sub(1).filter(|index| *index < size);
     let missing = || Error::not_found(format!("no event at position {position} among the first {size}"));
     let index = index.ok_or_else(missing)?;
-    let made = log.with_frame(position, |frame, index| {
-        let event = frame.event(index)?;
-        let facts = frame.batch_facts(index)?;
-        Ok((LeafHasher::default().preimage(&event, &facts).to_vec(), event.to_json()))
+    let made = log.with_row(position, |row| {
+        (LeafHasher::default().preimage(&row.event, &row.batch).to_vec(), row.event.to_json())
     })?;
     let (preimage, json) = made.ok_or_else(missing)?;
     let mut builder = PathBuilder::new(index);

@@ -37,7 +37,7 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
         Read::Newer { version } => Some(*version),
         _ => None,
     }) {
-        return Err(newer_format(version));
+        return Err(crate::error::newer_format(version));
     }
     // A slot of zeros is one that was never written: only the first ANCHOR of a store has it.
     let other_bad = slots.iter().any(|slot| matches!(slot, Read::Bad(_))) || got != FILE_BYTES;
@@ -54,14 +54,6 @@ pub(crate) fn read(storage: &dyn Storage) -> Result<AnchorRead> {
                 .unwrap_or_else(|| "both slots are zeros".to_owned()),
         ),
     })
-}
-
-pub(crate) fn newer_format(version: u16) -> Error {
-    Error::new(
-        ErrorKind::NewerFormat,
-        format!("the store is of format version {version}; this program knows version 1"),
-    )
-    .hinting("use a newer version of annals; nothing was touched")
 }
 
 /// Puts a whole new file in place, durable when this returns: at creation and by repair.

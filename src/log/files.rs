@@ -18,6 +18,10 @@ pub(crate) fn raw(base: Position) -> PathBuf {
     PathBuf::from(format!("{LOG}/{:0BASE_DIGITS$}.raw", base.get()))
 }
 
+pub(crate) fn sealed(base: Position) -> PathBuf {
+    PathBuf::from(format!("{LOG}/{:0BASE_DIGITS$}.seg", base.get()))
+}
+
 /// The next segment's file while it is prepared.
 pub(crate) fn spare() -> PathBuf {
     PathBuf::from(LOG).join("spare.tmp")
@@ -27,6 +31,7 @@ pub(crate) fn spare() -> PathBuf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFile {
     Raw(Position),
+    Sealed(Position),
     Idx(Position),
     /// Unfinished work of a writer; without meaning.
     Temporary,
@@ -43,6 +48,7 @@ impl LogFile {
         let base = digits.parse().ok().filter(|base| whole && *base > 0).map(Position::new);
         match (base, extension) {
             (Some(base), "raw") => LogFile::Raw(base),
+            (Some(base), "seg") => LogFile::Sealed(base),
             (Some(base), "idx") => LogFile::Idx(base),
             _ => LogFile::Foreign,
         }
@@ -54,6 +60,8 @@ impl LogFile {
 pub(crate) struct Listing {
     /// Bases of the raw segments, ascending.
     pub(crate) raw: Vec<Position>,
+    /// Bases of the sealed segments, ascending.
+    pub(crate) sealed: Vec<Position>,
     pub(crate) temporary: Vec<PathBuf>,
     pub(crate) foreign: Vec<PathBuf>,
 }
@@ -70,12 +78,14 @@ pub(crate) fn list(storage: &dyn Storage) -> Result<Listing> {
         let path = PathBuf::from(LOG).join(&entry.name);
         match LogFile::parse(&entry.name) {
             LogFile::Raw(base) => listing.raw.push(base),
+            LogFile::Sealed(base) => listing.sealed.push(base),
             LogFile::Idx(_) => {}
             LogFile::Temporary => listing.temporary.push(path),
             LogFile::Foreign => listing.foreign.push(path),
         }
     }
     listing.raw.sort_unstable();
+    listing.sealed.sort_unstable();
     Ok(listing)
 }
 
@@ -98,7 +108,7 @@ pub(crate) fn what_is(storage: &dyn Storage) -> Result<Directory> {
     };
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
     let listing = list(storage)?;
-    if has(ANCHOR) || !listing.raw.is_empty() {
+    if has(ANCHOR) || !listing.raw.is_empty() || !listing.sealed.is_empty() {
         return Ok(Directory::Store);
     }
     // Others call a directory `log` too.

@@ -13,7 +13,7 @@ use super::anchor_file::{self, AnchorRead};
 use super::files::{self, Directory};
 use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, Seen};
-use super::open::{not_a_store, sync_names};
+use super::open::{not_a_store, sealed_segments, sync_names};
 use super::recover::look::{Look, look};
 use super::shared::{Log, Segments};
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -26,7 +26,10 @@ use crate::format::{PAGE_BYTES, Read};
 use crate::io::{Mode as Open, Storage, read_to_end_of};
 use crate::position::Position;
 use crate::report::Recovery;
+use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
+use crate::segment::sealed::shelf::Shelf;
+use crate::segment::sealed::{self, Ends, SealedSegment};
 use crate::segment::scan::{Window, for_each_header};
 
 /// How often a changing list of files is read again before the files alone count.
@@ -41,7 +44,12 @@ pub(crate) struct Follower {
 }
 
 /// Opens for reading.
-pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, Follower, Recovery)> {
+pub(crate) fn open(
+    storage: Arc<dyn Storage>,
+    root: &Path,
+    cache_bytes: u64,
+) -> Result<(Arc<Log>, Follower, Recovery)> {
+    let shelf = Arc::new(Shelf::new(cache_bytes));
     match files::what_is(&*storage)? {
         Directory::Store => {}
         Directory::Foreign => return Err(not_a_store(root)),
@@ -69,12 +77,12 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
     // After a clean close the files say all. Where they do not go with LIVE, they are damaged, and
     // the look at them alone finds out how.
     if let Some(seen) = follower.look(&*storage, id).filter(|seen| seen.state != State::Clean) {
-        let segments = match list_live(&storage, id, &seen, &follower) {
+        let segments = match list_live(&storage, &shelf, id, &seen, &follower) {
             Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
             other => other.unwrap_or(None),
         };
         if let Some((segments, seen)) = segments {
-            let log = Arc::new(Log::new(storage, id, segments, seen.published, seen.durable));
+            let log = Arc::new(Log::new(storage, id, shelf, segments, seen.published, seen.durable));
             *follower.seen.lock() = Some(seen);
             *log.damage.write() = damage;
             open_indexes(&log);
@@ -95,19 +103,25 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path) -> Result<(Arc<Log>, 
             plan.reason
         ));
     }
-    let segments = segments_of(&storage, &look)?;
-    let tail = segments.newest().map_or(Position::ORIGIN, |segment| Position::new(segment.next().get() - 1));
+    let segments = segments_of(&storage, &shelf, &look)?;
+    let tail = segments.0.last().map_or(Position::ORIGIN, |segment| Position::new(segment.next().get() - 1));
     recovery.tail = tail;
-    let log = Arc::new(Log::new(storage, id, segments, tail, tail));
+    let log = Arc::new(Log::new(storage, id, shelf, segments, tail, tail));
     *log.damage.write() = damage;
     open_indexes(&log);
     Ok((log, follower, recovery))
 }
 
 fn id_from_segments(storage: &dyn Storage) -> Result<LogId> {
-    for base in files::list(storage)?.raw {
+    let listing = files::list(storage)?;
+    for base in listing.raw {
         if let Some(header) = read_header(storage, base)?.0 {
             return Ok(header.log);
+        }
+    }
+    for base in listing.sealed {
+        if let Some(log) = sealed::log_of(storage, &files::sealed(base)) {
+            return Ok(log);
         }
     }
     Err(Corruption::new(
@@ -128,7 +142,7 @@ fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentH
     pages.truncate(got);
     let len = file.len().map_err(failed)?;
     let header = match SegmentHeader::read(&pages) {
-        Read::Newer { version } => return Err(anchor_file::newer_format(version)),
+        Read::Newer { version } => return Err(crate::error::newer_format(version)),
         other => other.valid(),
     };
     let slot = header.and_then(|header| {
@@ -150,9 +164,9 @@ fn sync_files(storage: &dyn Storage) -> Result<()> {
 
 /// Segments by what a look found. Where the log is damaged, the last one reaches to the last valid
 /// frame, so that what lies behind the damage can still be read.
-fn segments_of(storage: &Arc<dyn Storage>, look: &Look) -> Result<Segments> {
+fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> Result<Segments> {
     let last = look.cut.as_ref().map_or(look.files.len(), |plan| (plan.file + 1).min(look.files.len()));
-    let mut segments = Vec::new();
+    let mut segments = sealed_segments(storage, shelf, look);
     for (index, file) in look.files[..last].iter().enumerate() {
         let (mut end, mut next) = (file.end, file.next);
         let next_base = look.files.get(index + 1).map(|file| file.base);
@@ -166,7 +180,8 @@ fn segments_of(storage: &Arc<dyn Storage>, look: &Look) -> Result<Segments> {
             })
             .map_err(|error| Error::io("read a segment", error))?;
         }
-        segments.push(Arc::new(RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next)));
+        let raw = RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next);
+        segments.push(Segment::Raw(Arc::new(raw)));
     }
     Ok(Segments(segments))
 }
@@ -174,6 +189,7 @@ fn segments_of(storage: &Arc<dyn Storage>, look: &Look) -> Result<Segments> {
 /// Segments up to what LIVE says is published; `None` if the files do not go with it.
 fn list_live(
     storage: &Arc<dyn Storage>,
+    shelf: &Arc<Shelf>,
     id: LogId,
     seen: &Seen,
     follower: &Follower,
@@ -183,7 +199,7 @@ fn list_live(
         if seen.generation % 2 == 1 {
             std::thread::sleep(std::time::Duration::from_micros(200));
         } else {
-            let segments = list_up_to(storage, id, seen.published)?;
+            let segments = list_up_to(storage, shelf, id, seen.published)?;
             match follower.look(&**storage, id) {
                 None => return Ok(None),
                 Some(now) if now.generation == seen.generation && now.session == seen.session => {
@@ -201,13 +217,28 @@ fn list_live(
     Ok(None)
 }
 
-fn list_up_to(storage: &Arc<dyn Storage>, id: LogId, published: Position) -> Result<Option<Segments>> {
-    let bases: Vec<Position> = files::list(&**storage)?
-        .raw
-        .into_iter()
-        .filter(|base| base.get() <= published.get().saturating_add(1))
-        .collect();
-    let mut segments: Vec<Arc<RawSegment>> = Vec::new();
+fn list_up_to(
+    storage: &Arc<dyn Storage>,
+    shelf: &Arc<Shelf>,
+    id: LogId,
+    published: Position,
+) -> Result<Option<Segments>> {
+    let listing = files::list(&**storage)?;
+    let mut segments: Vec<Segment> = Vec::new();
+    for base in &listing.sealed {
+        let path = files::sealed(*base);
+        match Ends::read(&**storage, &path, id, *base) {
+            Ok(ends) => {
+                let sealed = SealedSegment::new(Arc::clone(storage), Arc::clone(shelf), path, ends);
+                segments.push(Segment::Sealed(Arc::new(sealed)));
+            }
+            // The look at the files alone says what that means.
+            Err(_) => return Ok(None),
+        }
+    }
+    let sealed_next = segments.last().map_or(Position::new(1), Segment::next);
+    let within = |base: &Position| *base >= sealed_next && base.get() <= published.get().saturating_add(1);
+    let bases: Vec<Position> = listing.raw.into_iter().filter(within).collect();
     for (index, base) in bases.iter().enumerate() {
         let (header, slot, _) = read_header(&**storage, *base)?;
         let Some(header) = header.filter(|header| header.log == id && header.base == *base) else { return Ok(None) };
@@ -223,16 +254,17 @@ fn list_up_to(storage: &Arc<dyn Storage>, id: LogId, published: Position) -> Res
             None => RawSegment::new(Arc::clone(storage), files::raw(*base), header, FIRST_OFFSET, *base),
         };
         segment.follow_to(last)?;
-        segments.push(Arc::new(segment));
+        segments.push(Segment::Raw(Arc::new(segment)));
     }
-    let whole = bases.first().is_none_or(|base| base.get() == 1)
-        && segments.windows(2).all(|pair| pair[0].next() == pair[1].base());
+    let whole = segments.first().is_none_or(|first| first.base().get() == 1)
+        && segments.windows(2).all(|pair| pair[0].next() == pair[1].base())
+        && segments.last().is_none_or(|last| last.next() == published.next());
     Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments)))
 }
 
 /// Gives the segments the indexes that lie beside them. What has none is read without.
 fn open_indexes(log: &Log) {
-    for segment in &log.segments().0 {
+    for segment in log.segments().raw() {
         open_index(log, segment);
     }
 }
@@ -294,22 +326,27 @@ impl Follower {
     /// Takes over a changed list of files. Segments of the same session are kept: their mappings
     /// and indexes stay good.
     fn list_again(&self, log: &Log, seen: &Seen, same_session: bool) -> Result<()> {
-        let Some((fresh, _)) = list_live(&log.storage, log.id, seen, self)? else {
+        let Some((fresh, _)) = list_live(&log.storage, &log.shelf, log.id, seen, self)? else {
             return Err(Error::new(ErrorKind::Io, "the files of the store changed while they were listed; try again"));
         };
         let old = log.segments();
         let mut list = Vec::new();
         for segment in fresh.0 {
-            let known = old.0.iter().find(|known| same_session && known.header == segment.header);
-            match known {
-                Some(known) => {
-                    known.follow_to(Position::new(segment.next().get() - 1))?;
-                    list.push(Arc::clone(known));
+            list.push(match &segment {
+                Segment::Raw(raw) => match old.raw().find(|known| same_session && known.header == raw.header) {
+                    Some(known) => {
+                        known.follow_to(Position::new(raw.next().get() - 1))?;
+                        Segment::Raw(Arc::clone(known))
+                    }
+                    None => segment,
+                },
+                Segment::Sealed(sealed) => {
+                    let known = old.0.iter().filter_map(Segment::sealed).find(|known| known.is_same(sealed));
+                    known.map_or(segment.clone(), |known| Segment::Sealed(Arc::clone(known)))
                 }
-                None => list.push(segment),
-            }
+            });
         }
-        for segment in &list {
+        for segment in list.iter().filter_map(Segment::raw) {
             if segment.index.read().idx.is_none() {
                 open_index(log, segment);
                 let mut index = segment.index.write();

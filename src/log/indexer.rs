@@ -130,27 +130,12 @@ pub(crate) fn for_each_leaf(log: &Log, done: u64, stop: u64, take: &mut dyn FnMu
         let first = Position::new(done + 1);
         let segment = segments.index_of(first).map(|index| &segments.0[index]).ok_or_else(|| log.missing(first))?;
         let row = segment.row_of(first).ok_or_else(|| log.missing(first))?;
-        let mapping = segment.mapping()?;
-        let place = segment.place(row)?;
-        let (mut offset, mut skip) = (place.frame, place.index);
-        let mut expected = Position::new(first.get() - u64::from(place.index));
-        while done < stop {
-            let Some(at) = segment.frame_at(mapping, offset, segment.end(), expected)? else { break };
-            for index in skip..at.frame.header.count {
-                if done >= stop {
-                    break;
-                }
-                let position = Position::new(done + 1);
-                let damaged = |bad| segment.corruption(bad, at.offset, position, position);
-                let event = at.frame.event(index).map_err(damaged)?;
-                take(hasher.leaf(&event, &at.frame.batch_facts(index).map_err(damaged)?));
-                done += 1;
-            }
-            skip = 0;
-            offset = at.offset + at.frame.header.frame_bytes();
-            expected = at.frame.header.next();
-        }
-        // A row that no frame stands behind would be asked for again and again.
+        segment.for_each_row_from(row, &mut |row| {
+            take(hasher.leaf(&row.event, &row.batch));
+            done += 1;
+            Ok(done < stop)
+        })?;
+        // A row that nothing stands behind would be asked for again and again.
         if done < first.get() {
             return Err(log.missing(first));
         }

@@ -15,7 +15,7 @@ use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, LiveWriter};
 use super::overlay::Overlay;
 use super::recover::act;
-use super::recover::look::{Look, RawFile, look};
+use super::recover::look::{Look, RawFile, SealedFile, look};
 use super::room::{Room, Spare};
 use super::shared::{Log, Segments};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
@@ -31,7 +31,10 @@ use crate::format::slot::State;
 use crate::io::{Clock, FsKind, LockGuard, Mode as Open, Storage, process_line};
 use crate::position::Position;
 use crate::report::Recovery;
+use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
+use crate::segment::sealed::SealedSegment;
+use crate::segment::sealed::shelf::Shelf;
 use crate::time::Timestamp;
 
 /// What the layer above asks for.
@@ -43,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) matcher: Matcher,
+    /// Bytes of decoded blocks and pages of sealed segments that are kept.
+    pub(crate) cache_bytes: u64,
 }
 
 /// A log that takes appends.
@@ -179,6 +184,7 @@ fn recover(
     for path in &seen.temporary {
         storage.remove(path).map_err(|error| Error::io(format_args!("remove {}", path.display()), error))?;
     }
+    recovery.notes.append(&mut seen.notes);
     for path in &seen.foreign {
         recovery.notes.push(format!("{} is no file of the store and was left alone", path.display()));
     }
@@ -283,15 +289,15 @@ fn assemble(
         ));
     }
     let Some(newest) = look.files.last() else { return Err(Error::invalid("no segment was begun")) };
-    let segments: Vec<Arc<RawSegment>> = look
-        .files
-        .iter()
-        .map(|file| {
-            Arc::new(RawSegment::new(Arc::clone(&storage), file.path.clone(), file.header, file.end, file.next))
-        })
-        .collect();
-    let Some(active) = segments.last().map(Arc::clone) else { return Err(Error::invalid("no segment was begun")) };
-    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, Segments(segments), look.tail, look.tail));
+    let shelf = Arc::new(Shelf::new(wanted.cache_bytes));
+    let mut segments = sealed_segments(&storage, &shelf, &look);
+    segments.extend(look.files.iter().map(|file| {
+        let raw = RawSegment::new(Arc::clone(&storage), file.path.clone(), file.header, file.end, file.next);
+        Segment::Raw(Arc::new(raw))
+    }));
+    let active = segments.last().and_then(Segment::raw).map(Arc::clone);
+    let active = active.ok_or_else(|| Error::invalid("no segment was begun"))?;
+    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, shelf, Segments(segments), look.tail, look.tail));
     index_all(&log, &active, &mut recovery)?;
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
@@ -334,6 +340,15 @@ fn assemble(
     Ok(OpenLog { committer: Arc::new(Committer::new(Arc::new(core), writer)), recovery, lock })
 }
 
+/// The sealed segments that a look found.
+pub(crate) fn sealed_segments(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> Vec<Segment> {
+    let open = |file: &SealedFile| {
+        let (storage, shelf) = (Arc::clone(storage), Arc::clone(shelf));
+        Segment::Sealed(Arc::new(SealedSegment::new(storage, shelf, file.path.clone(), file.ends.clone())))
+    };
+    look.sealed.iter().map(open).collect()
+}
+
 /// A slot that says `clean` must not outlive what follows it. In a `Synced` segment the next frame
 /// belies it. In a `Written` one the power may take all that was appended since and leave the slot,
 /// and positions that were seen would be used again under the same epoch.
@@ -350,7 +365,7 @@ fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
 /// Gives every segment its index: the one beside it where it fits, a new one where it does not, and
 /// memory for what the active segment's lacks.
 fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Result<()> {
-    for segment in &log.segments().0 {
+    for segment in log.segments().raw() {
         let is_active = Arc::ptr_eq(segment, active);
         let opened = indexer::open_index(log, segment);
         if let Opened::Unfit(why) = &opened {

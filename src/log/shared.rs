@@ -15,16 +15,19 @@ use parking_lot::{Mutex, RwLock};
 use super::doorbell::Doorbell;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
-use crate::format::frame::Frame;
+use crate::format::sealed::block::Row;
 use crate::format::term::TermHasher;
-use crate::format::{Bad, Parsed};
+use crate::format::Bad;
 use crate::io::Storage;
 use crate::position::Position;
+use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
+use crate::segment::sealed::Cursor;
+use crate::segment::sealed::shelf::Shelf;
 
 /// The segments in order of position.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Segments(pub(crate) Vec<Arc<RawSegment>>);
+pub(crate) struct Segments(pub(crate) Vec<Segment>);
 
 impl Segments {
     /// Index of the segment that holds or would hold the position.
@@ -32,8 +35,13 @@ impl Segments {
         self.0.partition_point(|segment| segment.base() <= position).checked_sub(1)
     }
 
+    /// The newest raw segment: the one that takes appends, if anybody writes.
     pub(crate) fn newest(&self) -> Option<&Arc<RawSegment>> {
-        self.0.last()
+        self.0.last().and_then(Segment::raw)
+    }
+
+    pub(crate) fn raw(&self) -> impl DoubleEndedIterator<Item = &Arc<RawSegment>> {
+        self.0.iter().filter_map(Segment::raw)
     }
 }
 
@@ -43,6 +51,8 @@ pub(crate) struct Log {
     pub(crate) id: LogId,
     pub(crate) hasher: TermHasher,
     segments: ArcSwap<Segments>,
+    /// What the sealed segments share.
+    pub(crate) shelf: Arc<Shelf>,
     /// Written by the committer or, in a process that only reads, by whoever refreshes (Release,
     /// after the bytes and the index); read by everybody (Acquire).
     tail: AtomicU64,
@@ -60,6 +70,7 @@ impl Log {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         id: LogId,
+        shelf: Arc<Shelf>,
         segments: Segments,
         tail: Position,
         durable: Position,
@@ -69,6 +80,7 @@ impl Log {
             id,
             hasher: TermHasher::new(id),
             segments: ArcSwap::from_pointee(segments),
+            shelf,
             tail: AtomicU64::new(tail.get()),
             durable: AtomicU64::new(durable.get()),
             doorbell: Doorbell::default(),
@@ -104,9 +116,23 @@ impl Log {
     }
 
     pub(crate) fn push_segment(&self, segment: Arc<RawSegment>) {
-        let mut list = Segments::clone(&self.segments.load());
-        list.0.push(segment);
-        self.set_segments(list);
+        self.segments.rcu(|list| {
+            let mut list = Segments::clone(list);
+            list.0.push(Segment::Raw(Arc::clone(&segment)));
+            list
+        });
+    }
+
+    /// Puts the sealed form of a segment in the place of its raw one. Who holds an older list reads on
+    /// in the raw one.
+    pub(crate) fn replace_segment(&self, sealed: &Segment) {
+        self.segments.rcu(|list| {
+            let mut list = Segments::clone(list);
+            if let Some(place) = list.0.iter_mut().find(|segment| segment.base() == sealed.base()) {
+                *place = sealed.clone();
+            }
+            list
+        });
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -131,18 +157,20 @@ impl Log {
             return Err(self.missing(position));
         };
         let Some(row) = segment.row_of(position) else { return Err(self.missing(position)) };
-        let place = segment.place(row)?;
-        let event = segment.event_at(segment.mapping()?, place, position)?;
-        Ok(Some(each(&event)))
+        match segment {
+            Segment::Raw(raw) => {
+                let event = raw.event_at(raw.mapping()?, raw.place(row)?, position)?;
+                Ok(Some(each(&event)))
+            }
+            Segment::Sealed(sealed) => {
+                sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event)).map(Some)
+            }
+        }
     }
 
-    /// Runs `each` on the frame that holds a position and the index in it; `None` as with
+    /// Runs `each` on the event at a position and on what it has from its batch; `None` as with
     /// [`Log::with_event`].
-    pub(crate) fn with_frame<T>(
-        &self,
-        position: Position,
-        each: impl FnOnce(&Frame<'_>, u32) -> Parsed<T>,
-    ) -> Result<Option<T>> {
+    pub(crate) fn with_row<T>(&self, position: Position, each: impl FnOnce(&Row<'_>) -> T) -> Result<Option<T>> {
         if position == Position::ORIGIN || position > self.tail() {
             return Ok(None);
         }
@@ -150,10 +178,7 @@ impl Log {
         let segment =
             segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
         let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
-        let place = segment.place(row)?;
-        let frame = segment.frame_of(segment.mapping()?, place, position)?;
-        let done = each(&frame, place.index).map_err(|bad| segment.corruption(bad, place.frame, position, position))?;
-        Ok(Some(done))
+        segment.with_row(row, each).map(Some)
     }
 
     /// The error for a position that should be there and that no file holds.

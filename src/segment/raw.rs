@@ -21,6 +21,7 @@ use crate::format::frame::{
     FIRST_OFFSET, Frame, FrameHeader, HEADER_BYTES, HeaderRead, Kind, RECORDED_EACH, SegmentFacts,
 };
 use crate::format::header::SegmentHeader;
+use crate::format::sealed::block::Row;
 use crate::io::{Mapping, Mode as Open, Storage};
 use crate::position::Position;
 
@@ -265,6 +266,43 @@ impl RawSegment {
         let frame = Frame::new(header, self.facts(), bytes).map_err(damaged)?;
         frame.check().map_err(damaged)?;
         Ok(frame)
+    }
+
+    /// Calls `each` with every published event, checked, in order.
+    pub(crate) fn for_each_row<'a>(&'a self, each: &mut dyn FnMut(Row<'a>) -> Result<()>) -> Result<()> {
+        self.for_each_row_from(0, &mut |row| each(row).map(|()| true))
+    }
+
+    /// The same from a row on, until `each` says `false`.
+    pub(crate) fn for_each_row_from<'a>(
+        &'a self,
+        first: u32,
+        each: &mut dyn FnMut(Row<'a>) -> Result<bool>,
+    ) -> Result<()> {
+        if first >= self.rows() {
+            return Ok(());
+        }
+        let (mapping, end) = (self.mapping()?, self.end());
+        let (mut offset, mut skip, mut expected) = (FIRST_OFFSET, 0, self.base());
+        if first > 0 {
+            let place = self.place(first)?;
+            (offset, skip) = (place.frame, place.index);
+            expected = Position::new(self.base().get() + u64::from(first - place.index));
+        }
+        while let Some(at) = self.frame_at(mapping, offset, end, expected)? {
+            for index in std::mem::take(&mut skip)..at.frame.header.count {
+                let position = Position::new(at.frame.header.first.get() + u64::from(index));
+                let damaged = |bad| self.corruption(bad, at.offset, position, position);
+                let event = at.frame.event(index).map_err(damaged)?;
+                let batch = at.frame.batch_facts(index).map_err(damaged)?;
+                if !each(Row { event, batch })? {
+                    return Ok(());
+                }
+            }
+            offset = at.offset + at.frame.header.frame_bytes();
+            expected = at.frame.header.next();
+        }
+        Ok(())
     }
 
     /// Where a row stands, by whichever index knows it, or by walking the frames where none does.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::decide::{self, Verdict};
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Corruption, Error, Result, newer_format};
 use crate::event::LogId;
 use crate::format::anchor::Anchor;
 use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
@@ -13,10 +13,10 @@ use crate::format::header::{Mode, SegmentHeader};
 use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{File, Mode as Open, Storage, read_to_end_of};
-use crate::log::anchor_file::newer_format;
 use crate::log::files;
 use crate::position::Position;
 use crate::segment::scan::{self, BadKind, BadPlace, Scan};
+use crate::segment::sealed::{Ends, Unfit};
 use crate::time::Timestamp;
 
 /// One raw file, as far as it was looked at.
@@ -40,6 +40,13 @@ impl RawFile {
     pub(crate) fn facts(&self) -> SegmentFacts {
         SegmentFacts { log: self.header.log, epoch: self.header.epoch, salt: self.header.salt }
     }
+}
+
+/// A sealed file whose ends hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) ends: Ends,
 }
 
 /// A place from which on the log is to be cut.
@@ -66,11 +73,18 @@ pub(crate) struct Damage {
 /// What there is.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
+    /// Sealed segments, ascending: the beginning of the log.
+    pub(crate) sealed: Vec<SealedFile>,
+    /// Raw segments, ascending: the rest.
     pub(crate) files: Vec<RawFile>,
+    /// Raw files whose events stand in a sealed one.
+    pub(crate) superseded: Vec<Position>,
     /// Names in `log/` whose file has no valid header and lies where a tear is legal.
     pub(crate) headless: Vec<PathBuf>,
     pub(crate) temporary: Vec<PathBuf>,
     pub(crate) foreign: Vec<PathBuf>,
+    /// What whoever opens the store should know.
+    pub(crate) notes: Vec<String>,
     /// Everything up to here was durable, by all evidence.
     pub(crate) proven: Position,
     /// The newest event of the valid frames before any bad place.
@@ -142,10 +156,13 @@ fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> 
 pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -> Result<Look> {
     let listing = files::list(storage)?;
     let mut look = Look {
+        sealed: Vec::new(),
         files: Vec::new(),
+        superseded: Vec::new(),
         headless: Vec::new(),
-        temporary: listing.temporary,
-        foreign: listing.foreign,
+        temporary: listing.temporary.clone(),
+        foreign: listing.foreign.clone(),
+        notes: Vec::new(),
         proven: anchor.map_or(Position::ORIGIN, |anchor| anchor.durable),
         tail: Position::ORIGIN,
         recorded_at: Timestamp::from_nanos(i64::MIN),
@@ -154,7 +171,11 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
         damage: Vec::new(),
         last_known: Position::ORIGIN,
     };
-    let mut heads: Vec<Head> = listing.raw.iter().map(|base| read_head(storage, log, *base)).collect::<Result<_>>()?;
+    look_at_sealed(&mut look, storage, log, &listing)?;
+    let sealed_next = look.sealed.last().map_or(Position::new(1), |file| file.ends.footer.next());
+    let (superseded, raw): (Vec<Position>, Vec<Position>) = listing.raw.iter().partition(|base| **base < sealed_next);
+    look.superseded = superseded;
+    let mut heads: Vec<Head> = raw.iter().map(|base| read_head(storage, log, *base)).collect::<Result<_>>()?;
     for head in heads.iter().flatten() {
         if let Some(slot) = head.slot {
             look.proven = look.proven.max(slot.end_position);
@@ -164,7 +185,7 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     let first_bad = heads.iter().position(std::result::Result::is_err);
     let headless = first_bad.map(|index| heads.split_off(index)).unwrap_or_default();
     look.files = heads.into_iter().flatten().collect();
-    check_names(&mut look, anchor, &listing.raw);
+    check_names(&mut look, anchor, sealed_next, &raw);
     walk(&mut look)?;
     judge_headless(&mut look, headless);
     check_reach(&mut look, anchor);
@@ -172,13 +193,56 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     Ok(look)
 }
 
-/// Whether the names follow each other without a gap, as far as names and slots can tell.
-fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
-    if let Some(first) = bases.first().filter(|first| first.get() != 1) {
-        let missing = Position::new(1)..=Position::new(first.get() - 1);
-        look.corrupt(corruption(&files::raw(Position::new(1)), 0, "the first segment", "no such file").at(missing));
+/// Reads the ends of every sealed file. What they hold was durable before they had their name.
+fn look_at_sealed(look: &mut Look, storage: &dyn Storage, log: LogId, listing: &files::Listing) -> Result<()> {
+    let mut expected = Position::new(1);
+    for (index, base) in listing.sealed.iter().enumerate() {
+        let path = files::sealed(*base);
+        match Ends::read(storage, &path, log, *base) {
+            Ok(ends) => {
+                if *base != expected {
+                    let missing = expected..=Position::new(base.get() - 1).max(expected);
+                    let gap = corruption(&files::sealed(expected), 0, format!("a segment from {expected} on"), "none");
+                    // A file that is there and damaged was told already.
+                    if !look.damage.iter().any(|known| known.corruption.file == gap.file) {
+                        look.corrupt(gap.at(missing));
+                    }
+                }
+                expected = ends.footer.next().max(expected);
+                look.recorded_at = look.recorded_at.max(Timestamp::from_nanos(ends.footer.recorded.1));
+                look.group_seq = look.group_seq.max(ends.footer.group_seq);
+                look.sealed.push(SealedFile { path, ends });
+            }
+            Err(Unfit::Other(error)) => return Err(error),
+            Err(Unfit::Damaged(damage)) => {
+                // The raw file it was made of still stands: that one is read.
+                if listing.raw.contains(base) {
+                    look.notes.push(format!("{} is damaged and not used: {damage}", path.display()));
+                    continue;
+                }
+                let next = listing.sealed.get(index + 1).into_iter().chain(&listing.raw).find(|next| *next > base);
+                let last = next.map_or(*base, |next| Position::new(next.get() - 1));
+                look.corrupt(Corruption { positions: None, ..damage }.at(*base..=last));
+            }
+        }
     }
-    let newest = bases.last().copied().unwrap_or(Position::ORIGIN);
+    look.tail = Position::new(expected.get() - 1);
+    look.proven = look.proven.max(look.tail);
+    Ok(())
+}
+
+/// Whether the names follow each other without a gap, as far as names and slots can tell.
+fn check_names(look: &mut Look, anchor: Option<&Anchor>, start: Position, bases: &[Position]) {
+    if let Some(first) = bases.first().filter(|first| **first != start) {
+        let missing = start..=Position::new(first.get() - 1);
+        let file = files::raw(start);
+        let known = |damage: &Damage| damage.corruption.positions.as_ref().is_some_and(|known| known == &missing);
+        if !look.damage.iter().any(known) {
+            look.corrupt(corruption(&file, 0, format!("a segment from {start} on"), "no such file").at(missing));
+        }
+    }
+    let sealed = look.sealed.last().map_or(Position::ORIGIN, |file| file.ends.footer.base);
+    let newest = bases.last().copied().unwrap_or(sealed);
     if let Some(anchor) = anchor.filter(|anchor| anchor.newest_base > newest) {
         let missing = anchor.newest_base..=anchor.newest_base.max(anchor.durable);
         look.corrupt(
@@ -310,7 +374,9 @@ fn judge(look: &mut Look, index: usize, place: BadPlace, next: Position) {
 /// Files from the first one on that has no valid header: part of a legal tear, or damage.
 fn judge_headless(look: &mut Look, headless: Vec<Head>) {
     let count = look.files.len();
-    let before_written = look.files.last().is_none_or(|file| file.header.mode == Mode::Written);
+    let sealed = look.sealed.last().map(|file| file.ends.footer.mode);
+    let mode = look.files.last().map(|file| file.header.mode).or(sealed);
+    let before_written = mode.is_none_or(|mode| mode == Mode::Written);
     for (index, head) in headless.into_iter().enumerate() {
         match head {
             Ok(file) => {

@@ -1,0 +1,109 @@
+//! The term index of a sealed segment: in which blocks a term may stand. Read through a mapping,
+//! page by page, each held against its own CRC.
+
+use std::ops::Range;
+
+use super::SealedSegment;
+use crate::error::Result;
+use crate::format::sealed::footer::SectionId;
+use crate::format::sealed::terms::{Entry, FilterView, TermsPage, parse_filter};
+
+/// The filter's section, checked once.
+#[derive(Debug)]
+pub(super) struct Filter {
+    place: Range<u64>,
+}
+
+/// The blocks in which a term may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Blocks {
+    /// Ascending.
+    These(Vec<u32>),
+    /// The index cannot be read.
+    Unknown,
+}
+
+impl SealedSegment {
+    /// The filter, if the segment has one.
+    fn filter(&self) -> Result<Option<FilterView<'_>>> {
+        let place = match self.filter.get() {
+            Some(None) => return Ok(None),
+            Some(Some(filter)) => filter.place.clone(),
+            None => {
+                let Some(section) = self.footer.section(SectionId::Filter) else {
+                    self.filter.get_or_init(|| None);
+                    return Ok(None);
+                };
+                let place = section.offset..section.offset + section.stored;
+                let bytes = self.mapped(&place)?;
+                let found = crc32fast::hash(bytes);
+                if found != section.crc {
+                    let (expected, found) = (format!("a filter of CRC {:08x}", section.crc), format!("CRC {found:08x}"));
+                    return Err(self.damage(section.offset, expected, found, 0..self.rows()));
+                }
+                self.filter.get_or_init(|| Some(Filter { place: place.clone() }));
+                place
+            }
+        };
+        let bytes = self.mapped(&place)?;
+        parse_filter(bytes).map(Some).map_err(|bad| self.corruption(&bad, place.start, 0..self.rows()))
+    }
+
+    fn mapped(&self, place: &Range<u64>) -> Result<&[u8]> {
+        let beyond = || self.damage(place.start, format!("bytes up to {}", place.end), "the end", 0..self.rows());
+        self.mapping()?.bytes(place.clone()).ok_or_else(beyond)
+    }
+
+    /// Calls `each` with every entry of a term's hash. Other terms may share it.
+    pub(crate) fn entries(&self, hash: u64, each: &mut dyn FnMut(Entry<'_>)) -> Result<()> {
+        if self.filter()?.is_some_and(|filter| !filter.may_contain(hash)) {
+            return Ok(());
+        }
+        let directory = self.term_directory()?;
+        for page in directory.page_of(hash) {
+            let (at, bytes) = self.term_page(page)?;
+            let damaged = |bad: Box<crate::format::Bad>| self.corruption(&bad, at, 0..self.rows());
+            TermsPage::parse(bytes, directory).map_err(damaged)?.find(hash, each).map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    /// A page of the index and where it stands in the file.
+    pub(crate) fn term_page(&self, page: usize) -> Result<(u64, &[u8])> {
+        let whole = 0..self.rows();
+        let section = self.footer.section(SectionId::TermPages);
+        let section = section.ok_or_else(|| self.damage(self.tail.footer_at, "term pages", "none", whole.clone()))?;
+        let place = self.term_directory()?.place(page);
+        if place.start > place.end || place.end > section.stored {
+            return Err(self.damage(section.offset, "a page within its section", "one beyond it", whole));
+        }
+        let place = section.offset + place.start..section.offset + place.end;
+        Ok((place.start, self.mapped(&place)?))
+    }
+
+    /// The blocks in which any of these terms may stand.
+    pub(crate) fn blocks_of(&self, hashes: &[u64]) -> Result<Vec<u32>> {
+        let mut blocks = Vec::new();
+        for hash in hashes {
+            let mut failed = None;
+            self.entries(*hash, &mut |entry| match entry {
+                Entry::Term(postings) | Entry::Subject { postings, .. } => {
+                    for block in postings.blocks() {
+                        match block {
+                            Ok(block) => blocks.push(block),
+                            Err(bad) => failed = Some(bad),
+                        }
+                    }
+                }
+                Entry::Key { first_row, .. } => blocks.push(first_row / crate::format::sealed::BLOCK_ROWS),
+            })?;
+            if let Some(bad) = failed {
+                return Err(self.corruption(&bad, 0, 0..self.rows()));
+            }
+        }
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks.retain(|block| *block < self.footer.blocks);
+        Ok(blocks)
+    }
+}
