@@ -386,4 +386,3 @@ pub(crate) fn newer_format(version: u16) -> Error {
     )
     .hinting("use a newer version of annals; nothing was touched")
 }
-

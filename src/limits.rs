@@ -15,6 +15,11 @@ pub const DATA_BYTES_MAX: usize = 16 << 20;
 /// Such events are stored, but they make every replay that passes them slower.
 pub const DATA_BYTES_WARN: usize = 64 << 10;
 
+/// Decoded blocks and pages of sealed segments that a store keeps, in bytes, where nothing else is asked for: 16 MiB.
+///
+/// Some hundred blocks: enough that what is asked for again and again is there, little beside what a program holds.
+pub const CACHE_BYTES_DEFAULT: u64 = 16 << 20;
+
 /// Events of one batch, which is appended whole or not at all: 65,535.
 ///
 /// A batch is one frame and is held in memory while it is written. The count also fits a `u16`, so that a cause

@@ -30,6 +30,8 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
     pub(crate) compression: i32,
+    pub(crate) sealing: bool,
+    pub(crate) cache_bytes: u64,
     pub(crate) read_only: bool,
     pub(crate) control_socket: bool,
     pub(crate) force_file_system: bool,
@@ -43,6 +45,8 @@ impl Default for Options {
             durability: Durability::Synced,
             segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
             compression: 3,
+            sealing: true,
+            cache_bytes: limits::CACHE_BYTES_DEFAULT,
             read_only: false,
             control_socket: false,
             force_file_system: false,
@@ -74,6 +78,22 @@ impl Options {
     #[must_use]
     pub fn compression(mut self, level: i32) -> Options {
         self.compression = level;
+        self
+    }
+
+    /// Whether full segments are sealed in the background: packed to a tenth, indexed, proven equal. On by
+    /// default. Without it [`Store::seal`] does it when asked.
+    #[must_use]
+    pub fn sealing(mut self, on: bool) -> Options {
+        self.sealing = on;
+        self
+    }
+
+    /// Bytes of decoded blocks and pages of sealed segments that are kept in memory, shared by all
+    /// readers; 16 MiB by default.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Options {
+        self.cache_bytes = bytes;
         self
     }
 

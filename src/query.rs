@@ -8,7 +8,9 @@
 
 mod pattern;
 pub(crate) mod plan;
+pub(crate) mod raw;
 pub(crate) mod run;
+pub(crate) mod sealed;
 
 use std::fmt;
 use std::ops::Range;

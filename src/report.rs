@@ -89,6 +89,10 @@ pub enum Form {
     Active,
     /// Full, still raw.
     Rolled,
+    /// Packed and final.
+    Sealed,
+    /// Sealed, and its data was moved elsewhere.
+    Archived,
 }
 
 impl fmt::Display for Form {
@@ -96,6 +100,8 @@ impl fmt::Display for Form {
         f.write_str(match self {
             Form::Active => "active",
             Form::Rolled => "rolled",
+            Form::Sealed => "sealed",
+            Form::Archived => "archived",
         })
     }
 }
@@ -118,12 +124,34 @@ pub struct SegmentInfo {
     pub last: Position,
     /// When its first and last event were recorded.
     pub recorded: Option<(Timestamp, Timestamp)>,
-    /// Bytes of frames.
+    /// Bytes that hold its events: of frames, or of the sealed file.
     pub used_bytes: u64,
+    /// Bytes of the frames that it was before it was sealed; for a raw segment the same as `used_bytes`.
+    pub raw_bytes: u64,
     /// Bytes that the file takes, preallocated room included.
     pub file_bytes: u64,
-    /// Bytes of its index file; 0 if it has none.
+    /// Bytes of its index: a file beside a raw segment, a part of a sealed one; 0 if it has none.
     pub index_bytes: u64,
+    /// Bytes of the zstd dictionary of a sealed segment, packed; 0 if it has none.
+    pub dictionary_bytes: u64,
+    /// Of a sealed segment: root of the tree over all events up to its last.
+    pub root: Option<[u8; 32]>,
+}
+
+/// What was sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sealed {
+    /// Segments that became sealed ones.
+    pub segments: u64,
+    /// Their events.
+    pub events: u64,
+    /// Bytes of their frames before.
+    pub raw_bytes: u64,
+    /// Bytes of their files now, all that is needed to read them included.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// The store in numbers.

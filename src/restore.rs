@@ -112,7 +112,7 @@ fn restore(
                 .hinting("a backup without ANCHOR was never finished; run `annals backup` into it again"));
         }
     };
-    let (log, _, recovery) = follow::open(Arc::clone(source), from)?;
+    let (log, _, recovery) = follow::open(Arc::clone(source), from, limits::CACHE_BYTES_DEFAULT)?;
     if let Some(damage) = log.damage.read().first() {
         return Err(damage.clone().into());
     }

@@ -92,7 +92,7 @@ impl Store {
     pub(crate) fn open_with(options: Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Store> {
         check_options(&options)?;
         if options.read_only {
-            let (log, follower, recovery) = follow::open(storage, path)?;
+            let (log, follower, recovery) = follow::open(storage, path, options.cache_bytes)?;
             let side = Side::Reader(Arc::new(follower));
             return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, side }) });
         }
@@ -104,6 +104,9 @@ impl Store {
             mode,
             sync_every,
             segment_bytes: options.segment_bytes,
+            level: options.compression,
+            sealing: options.sealing,
+            cache_bytes: options.cache_bytes,
             force_file_system: options.force_file_system,
             background: options.background,
             clock: options.clock,

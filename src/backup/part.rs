@@ -4,13 +4,12 @@ use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::error::{Corruption, Error, ErrorKind, Result, newer_format};
 use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
 use crate::format::header::SegmentHeader;
 use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{File, Mode, Storage, read_to_end_of};
-use crate::log::anchor_file::newer_format;
 use crate::log::files;
 use crate::position::Position;
 use crate::report::Progress;

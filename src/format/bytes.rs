@@ -80,6 +80,10 @@ impl<'a> Take<'a> {
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
+
+    pub(crate) fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
 }
 
 /// Rounds up to a multiple of `unit`, a power of two.

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) jobs: Jobs,
     pub(crate) matcher: Matcher,
+    /// Held by whoever seals.
+    pub(crate) sealing: Mutex<()>,
 }
 
 /// Why ANCHOR was not written.

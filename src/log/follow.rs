@@ -28,9 +28,9 @@ use crate::position::Position;
 use crate::report::Recovery;
 use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
+use crate::segment::scan::{Window, for_each_header};
 use crate::segment::sealed::shelf::Shelf;
 use crate::segment::sealed::{self, Ends, SealedSegment};
-use crate::segment::scan::{Window, for_each_header};
 
 /// How often a changing list of files is read again before the files alone count.
 const LIST_TRIES: usize = 100;
@@ -44,11 +44,7 @@ pub(crate) struct Follower {
 }
 
 /// Opens for reading.
-pub(crate) fn open(
-    storage: Arc<dyn Storage>,
-    root: &Path,
-    cache_bytes: u64,
-) -> Result<(Arc<Log>, Follower, Recovery)> {
+pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, cache_bytes: u64) -> Result<(Arc<Log>, Follower, Recovery)> {
     let shelf = Arc::new(Shelf::new(cache_bytes));
     match files::what_is(&*storage)? {
         Directory::Store => {}

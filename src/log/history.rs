@@ -6,17 +6,10 @@ use crate::event::{EventRef, parse_derived_id};
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
+use crate::segment::Segment;
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
-
-/// A batch that was appended under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyHit {
-    pub(crate) first: Position,
-    pub(crate) last: Position,
-    pub(crate) recorded_at: crate::time::Timestamp,
-    pub(crate) content_hash: [u8; 32],
-}
+use crate::segment::{Cursor, KeyHit};
 
 impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
@@ -68,6 +61,19 @@ impl Log {
         let segments = self.segments();
         for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
             let mut found = None;
+            let segment = match segment {
+                Segment::Raw(raw) => raw,
+                Segment::Sealed(sealed) => {
+                    sealed.each_row_of(dimension, value, hash, horizon, &mut |row| {
+                        found = test(&row.event).map(|value| (row.event.position(), value));
+                        Ok(found.is_none())
+                    })?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                    continue;
+                }
+            };
             self.each_row(segment, dimension, value, hash, &mut |row| {
                 let position = Position::new(segment.base().get() + u64::from(row));
                 if position > horizon {
@@ -192,27 +198,34 @@ impl Log {
     pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev() {
-            let mut found = None;
-            self.each_row(segment, Dimension::Key, key, hash, &mut |row| {
-                let position = Position::new(segment.base().get() + u64::from(row));
-                let frame = segment.frame_of(segment.mapping()?, segment.place(row)?, position)?;
-                let prelude = frame.prelude().map_err(|bad| segment.corruption(bad, 0, position, position))?;
-                if let Some((stored, content_hash)) = prelude.key.filter(|(stored, _)| *stored == key) {
-                    debug_assert_eq!(stored, key);
-                    found = Some(KeyHit {
-                        first: frame.header.first,
-                        last: Position::new(frame.header.next().get() - 1),
-                        recorded_at: frame.header.recorded_at,
-                        content_hash: *content_hash,
-                    });
-                }
-                Ok(found.is_none())
-            })?;
+            let found = match segment {
+                Segment::Raw(raw) => self.find_key_in(raw, key, hash)?,
+                Segment::Sealed(sealed) => sealed.find_key(key, hash)?,
+            };
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    fn find_key_in(&self, segment: &RawSegment, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+        let mut found = None;
+        self.each_row(segment, Dimension::Key, key, hash, &mut |row| {
+            let position = Position::new(segment.base().get() + u64::from(row));
+            let frame = segment.frame_of(segment.mapping()?, segment.place(row)?, position)?;
+            let prelude = frame.prelude().map_err(|bad| segment.corruption(bad, 0, position, position))?;
+            if let Some((_, content_hash)) = prelude.key.filter(|(stored, _)| *stored == key) {
+                found = Some(KeyHit {
+                    first: frame.header.first,
+                    last: Position::new(frame.header.next().get() - 1),
+                    recorded_at: frame.header.recorded_at,
+                    content_hash: *content_hash,
+                });
+            }
+            Ok(found.is_none())
+        })?;
+        Ok(found)
     }
 
     /// Calls `each` with every event of an id at or before `horizon`, oldest first, until it says
@@ -232,6 +245,22 @@ impl Log {
         let hash = self.hasher.hash(Dimension::Id, id.as_bytes());
         let segments: std::sync::Arc<Segments> = self.segments();
         for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+            let segment = match segment {
+                Segment::Raw(raw) => raw,
+                Segment::Sealed(sealed) => {
+                    let mut go_on = true;
+                    for row in sealed.rows_of_id(id, hash, horizon)? {
+                        go_on = sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event))?;
+                        if !go_on {
+                            break;
+                        }
+                    }
+                    if !go_on {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
             let mut rows = Vec::new();
             self.each_row(segment, Dimension::Id, id, hash, &mut |row| {
                 rows.push(row);

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
 use crate::event::LogId;
 use crate::format::bytes::u64_at;
@@ -25,6 +27,8 @@ const SESSION: usize = 4;
 pub(crate) struct LiveWriter {
     words: Arc<dyn Words>,
     session: u64,
+    /// Held while the list of files changes.
+    changing: Mutex<()>,
 }
 
 impl LiveWriter {
@@ -33,7 +37,7 @@ impl LiveWriter {
     pub(crate) fn begin(storage: &dyn Storage) -> Result<LiveWriter> {
         let words = storage.words(LIVE.as_ref(), true).map_err(|error| Error::io("map LIVE", error))?;
         words.store(word::STATE, State::Recovering as u64);
-        Ok(LiveWriter { words, session: u64_at(&storage.random(), 0).unwrap_or_default() })
+        Ok(LiveWriter { words, session: u64_at(&storage.random(), 0).unwrap_or_default(), changing: Mutex::new(()) })
     }
 
     /// Begins a session: identity, epoch and positions, then the state that lets readers in.
@@ -48,6 +52,7 @@ impl LiveWriter {
         let meta = storage.metadata(LIVE.as_ref()).map_err(|error| Error::io("look at LIVE", error))?;
         let (device, inode) = meta.map_or((0, 0), |meta| (meta.device, meta.inode));
         let identity = Identity { log, boot: storage.boot_id(), session: self.session, device, inode };
+        let changing = self.changing.lock();
         self.begin_change();
         self.words.store(word::EPOCH, epoch);
         self.put(word::DURABLE, durable);
@@ -56,6 +61,7 @@ impl LiveWriter {
         identity.words().into_iter().enumerate().for_each(|(index, value)| self.words.store(index, value));
         self.words.store(word::STATE, State::Open as u64);
         self.end_change();
+        drop(changing);
         Ok(())
     }
 
@@ -72,13 +78,22 @@ impl LiveWriter {
         self.put(word::DURABLE, position);
     }
 
+    /// Runs what changes the list of files; readers of other processes list them again behind it.
+    pub(crate) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _changing = self.changing.lock();
+        self.begin_change();
+        let done = change();
+        self.end_change();
+        done
+    }
+
     /// The list of files is about to change: an odd generation.
-    pub(crate) fn begin_change(&self) {
+    fn begin_change(&self) {
         self.words.store(word::GENERATION, self.words.load(word::GENERATION) | 1);
     }
 
     /// The list of files has changed: the next even generation.
-    pub(crate) fn end_change(&self) {
+    fn end_change(&self) {
         self.words.store(word::GENERATION, (self.words.load(word::GENERATION) | 1).wrapping_add(1));
     }
 

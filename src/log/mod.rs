@@ -17,6 +17,7 @@ pub(crate) mod overlay;
 pub(crate) mod prepare;
 pub(crate) mod recover;
 pub(crate) mod room;
+pub(crate) mod sealer;
 pub(crate) mod shared;
 pub(crate) mod timekeeper;
 pub(crate) mod writer;

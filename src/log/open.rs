@@ -17,6 +17,7 @@ use super::overlay::Overlay;
 use super::recover::act;
 use super::recover::look::{Look, RawFile, SealedFile, look};
 use super::room::{Room, Spare};
+use super::sealer;
 use super::shared::{Log, Segments};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
 use super::writer::{Writer, write_slot};
@@ -46,6 +47,10 @@ pub(crate) struct Wanted {
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) matcher: Matcher,
+    /// zstd level of sealed segments.
+    pub(crate) level: i32,
+    /// Whether full segments are sealed in the background.
+    pub(crate) sealing: bool,
     /// Bytes of decoded blocks and pages of sealed segments that are kept.
     pub(crate) cache_bytes: u64,
 }
@@ -117,6 +122,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     if !recovery.created {
         sync_names(&*storage)?;
     }
+    recovery.notes.extend(sealer::settle(&storage, anchor.log)?);
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let sync_every = wanted.sync_every;
@@ -332,6 +338,7 @@ fn assemble(
         counters: Counters::default(),
         jobs: Jobs::new(!wanted.background, tree),
         matcher: wanted.matcher,
+        sealing: Mutex::new(()),
     };
     core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, look.tail, epoch))?;
     core.live.open(&*storage, log.id, epoch, look.tail, look.tail)?;

@@ -6,8 +6,8 @@
 //! only ever added to later lists, and a file that is replaced stays mapped.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -15,15 +15,16 @@ use parking_lot::{Mutex, RwLock};
 use super::doorbell::Doorbell;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
+use crate::format::Bad;
 use crate::format::sealed::block::Row;
 use crate::format::term::TermHasher;
-use crate::format::Bad;
 use crate::io::Storage;
 use crate::position::Position;
 use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
 use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
+use crate::time::Timestamp;
 
 /// The segments in order of position.
 #[derive(Debug, Default, Clone)]
@@ -45,6 +46,23 @@ impl Segments {
     }
 }
 
+/// Lists the files anew.
+pub(crate) struct Lister(pub(crate) Box<dyn Fn(&Log) -> Result<()> + Send + Sync>);
+
+impl std::ops::Deref for Lister {
+    type Target = dyn Fn(&Log) -> Result<()> + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::fmt::Debug for Lister {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lister")
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) storage: Arc<dyn Storage>,
@@ -62,6 +80,8 @@ pub(crate) struct Log {
     closed: AtomicBool,
     /// Damage found when the store was opened for reading.
     pub(crate) damage: RwLock<Vec<Corruption>>,
+    /// How a process that only reads lists the files anew.
+    pub(crate) lister: OnceLock<Lister>,
     /// Indexes that turned out damaged while they were used, and were left out of use.
     pub(crate) distrusted: Mutex<Vec<(PathBuf, String)>>,
 }
@@ -86,6 +106,7 @@ impl Log {
             doorbell: Doorbell::default(),
             closed: AtomicBool::new(false),
             damage: RwLock::new(Vec::new()),
+            lister: OnceLock::new(),
             distrusted: Mutex::new(Vec::new()),
         }
     }
@@ -165,6 +186,29 @@ impl Log {
             Segment::Sealed(sealed) => {
                 sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event)).map(Some)
             }
+        }
+    }
+
+    /// When the event at a position was recorded; `None` as with [`Log::with_event`].
+    pub(crate) fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        match segments.index_of(position).map(|index| &segments.0[index]) {
+            Some(Segment::Sealed(sealed)) => {
+                let row = sealed.row_of(position).ok_or_else(|| self.missing(position))?;
+                sealed.with_row(&mut Cursor::default(), row, false, |row| row.event.recorded_at()).map(Some)
+            }
+            _ => self.with_event(position, |event| event.recorded_at()),
+        }
+    }
+
+    /// Takes a fresh list of the files, where another process may have replaced some.
+    pub(crate) fn relist(&self) -> Result<()> {
+        match self.lister.get() {
+            Some(list) => list(self),
+            None => Ok(()),
         }
     }
 

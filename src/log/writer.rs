@@ -369,9 +369,8 @@ impl Writer {
         if self.offset == FIRST_OFFSET {
             return Ok(());
         }
-        core.live.begin_change();
-        let begun = self.begin_next(core, self.active.header.epoch, State::Rolled);
-        core.live.end_change();
+        let epoch = self.active.header.epoch;
+        let begun = core.live.change(|| self.begin_next(core, epoch, State::Rolled));
         match begun {
             Ok(full) => {
                 if core.mode == Mode::Synced {

@@ -85,7 +85,7 @@ fn first_not_before(log: &Log, time: Timestamp, end: u64) -> Result<u64> {
     let (mut low, mut high) = (1, end);
     while low < high {
         let middle = low + (high - low) / 2;
-        match log.with_event(Position::new(middle), |event| event.recorded_at() >= time) {
+        match log.recorded_at(Position::new(middle)).map(|found| found.map(|at| at >= time)) {
             Ok(Some(true) | None) => high = middle,
             Ok(Some(false)) => low = middle + 1,
             Err(error) if error.kind() == ErrorKind::Corruption => return nearest_good(log, time, low, high),
@@ -98,7 +98,7 @@ fn first_not_before(log: &Log, time: Timestamp, end: u64) -> Result<u64> {
 /// The same by going through all that is left; damaged events are passed over.
 fn nearest_good(log: &Log, time: Timestamp, low: u64, high: u64) -> Result<u64> {
     for position in low..high {
-        match log.with_event(Position::new(position), |event| event.recorded_at() >= time) {
+        match log.recorded_at(Position::new(position)).map(|found| found.map(|at| at >= time)) {
             Ok(Some(true)) => return Ok(position),
             Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
             _ => {}
@@ -166,15 +166,15 @@ fn union(mut parts: Vec<Candidates>) -> Candidates {
 }
 
 /// A constraint that an index can answer: any of these hashes of one dimension.
-struct Group {
+pub(crate) struct Group {
     dimension: Dimension,
-    hashes: Vec<u64>,
+    pub(crate) hashes: Vec<u64>,
     /// The texts, for subjects, which the index in memory knows by their text.
     texts: Vec<String>,
 }
 
 /// The indexable constraints of an item. `None`: nothing can match.
-fn groups(log: &Log, item: &Item, types: &dyn Fn(&[TypePattern]) -> Option<Vec<u64>>) -> Option<Vec<Group>> {
+pub(crate) fn groups(log: &Log, item: &Item, types: &dyn Fn(&[TypePattern]) -> Option<Vec<u64>>) -> Option<Vec<Group>> {
     let hasher = log.hasher;
     let mut groups = Vec::new();
     let mut push = |dimension: Dimension, hashes: Vec<u64>, texts: Vec<String>| {
@@ -226,7 +226,7 @@ fn groups(log: &Log, item: &Item, types: &dyn Fn(&[TypePattern]) -> Option<Vec<u
 }
 
 /// The hashes of the types that match; `None` if they cannot be told from the index.
-fn matching_types<'a>(
+pub(crate) fn matching_types<'a>(
     log: &Log,
     patterns: &[TypePattern],
     names: Option<impl Iterator<Item = (&'a str, u64)>>,
@@ -440,6 +440,25 @@ pub(crate) enum How {
     Scan(u64),
     /// So many rows are read that the index names.
     Index(u64),
+    /// Of a sealed segment: in so many of its blocks rows are looked for, by the index and times.
+    Blocks { read: u64, of: u64, rows: u64 },
+}
+
+impl How {
+    pub(crate) fn of(found: &Candidates) -> How {
+        match found {
+            nothing if nothing.is_empty() => How::Skipped,
+            Candidates::Ranges(_) => How::Scan(found.len()),
+            Candidates::Rows(_) => How::Index(found.len()),
+        }
+    }
+
+    fn rows(self) -> u64 {
+        match self {
+            How::Skipped => 0,
+            How::Scan(rows) | How::Index(rows) | How::Blocks { rows, .. } => rows,
+        }
+    }
 }
 
 impl Plan {
@@ -452,7 +471,7 @@ impl Plan {
     /// Events that are read, of those that the log holds.
     #[must_use]
     pub fn events_read(&self) -> u64 {
-        self.steps.iter().map(|step| if let How::Scan(rows) | How::Index(rows) = step.how { rows } else { 0 }).sum()
+        self.steps.iter().map(|step| step.how.rows()).sum()
     }
 }
 
@@ -467,6 +486,9 @@ impl fmt::Display for Plan {
                 How::Skipped => writeln!(f, "skipped: its index and times admit no match")?,
                 How::Scan(rows) => writeln!(f, "scan {rows} of {} events", step.rows)?,
                 How::Index(rows) => writeln!(f, "index: {rows} of {} events", step.rows)?,
+                How::Blocks { read, of, rows } => {
+                    writeln!(f, "{read} of {of} blocks: {rows} of {} events", step.rows)?;
+                }
             }
         }
         write!(

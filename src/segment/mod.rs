@@ -15,8 +15,19 @@ use crate::error::{Error, Result};
 use crate::format::header::Mode;
 use crate::format::sealed::block::Row;
 use crate::position::Position;
+use crate::time::Timestamp;
 use raw::RawSegment;
-use sealed::{Cursor, SealedSegment};
+pub(crate) use sealed::Cursor;
+use sealed::SealedSegment;
+
+/// A batch that was appended under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyHit {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) content_hash: [u8; 32],
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Segment {
@@ -110,7 +121,10 @@ impl Segment {
                 let event = frame.event(place.index).map_err(damaged)?;
                 let batch = frame.batch_facts(place.index).map_err(damaged)?;
                 if event.position() != position {
-                    return Err(Error::invalid(format!("{} holds another event than its index says", raw.path.display())));
+                    return Err(Error::invalid(format!(
+                        "{} holds another event than its index says",
+                        raw.path.display()
+                    )));
                 }
                 Ok(each(&Row { event, batch }))
             }
@@ -119,11 +133,7 @@ impl Segment {
     }
 
     /// Calls `each` with every row from `first` on, in order, until it says `false`.
-    pub(crate) fn for_each_row_from(
-        &self,
-        first: u32,
-        each: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
-    ) -> Result<()> {
+    pub(crate) fn for_each_row_from(&self, first: u32, each: &mut dyn FnMut(&Row<'_>) -> Result<bool>) -> Result<()> {
         match self {
             Segment::Raw(raw) => raw.for_each_row_from(first, &mut |row| each(&row)),
             Segment::Sealed(sealed) => {

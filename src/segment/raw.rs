@@ -321,6 +321,13 @@ impl RawSegment {
         self.walk_to(row)
     }
 
+    /// The highest group seq among the frames.
+    pub(crate) fn last_group_seq(&self) -> Result<u64> {
+        let Some(last) = self.rows().checked_sub(1) else { return Ok(0) };
+        let place = self.place(last)?;
+        Ok(self.header_at(self.mapping()?, place.frame, self.end(), self.last_published())?.0.group_seq)
+    }
+
     /// Finds a row by its frames' headers alone.
     fn walk_to(&self, row: u32) -> Result<RowPlace> {
         let mapping = self.mapping()?;

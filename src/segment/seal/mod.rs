@@ -35,7 +35,6 @@ pub(crate) struct SealOptions {
     /// zstd level of payload pages and texts.
     pub(crate) level: i32,
     pub(crate) sealed_at: Timestamp,
-    pub(crate) group_seq: u64,
 }
 
 /// Writes the sealed form of everything that a raw segment has published. `before` is the tree over
@@ -54,12 +53,8 @@ pub(crate) fn write(
     let plan = PayloadPlan::choose(&learnt.sample, learnt.data_bytes, options.level)?;
     let encoder_dictionary = plan.encoder_dictionary();
     let encoder = PageEncoder::new(plan.level, encoder_dictionary.as_ref()).map_err(zstd_failed)?;
-    let header = SealedHeader {
-        log: raw.header.log,
-        base: raw.base(),
-        block_rows: BLOCK_ROWS,
-        sealed_at: options.sealed_at,
-    };
+    let header =
+        SealedHeader { log: raw.header.log, base: raw.base(), block_rows: BLOCK_ROWS, sealed_at: options.sealed_at };
     let mut out = Out { file, offset: 0, buffer: Vec::with_capacity(BUFFER_BYTES + (64 << 10)) };
     out.put(&header.encode())?;
     let mut writer = Writer {
@@ -100,7 +95,7 @@ pub(crate) fn write(
         occurred: writer.occurred,
         frame_bytes: raw.end() - crate::format::frame::FIRST_OFFSET,
         data_bytes: learnt.data_bytes,
-        group_seq: options.group_seq,
+        group_seq: raw.last_group_seq()?,
         blocks: writer.row.div_ceil(BLOCK_ROWS),
         mode: raw.header.mode,
         by_subject: plan.by_subject,
@@ -173,7 +168,14 @@ impl Out<'_> {
     }
 
     /// Puts a section, and says where it stands.
-    fn section(&mut self, id: SectionId, required: bool, stored: &[u8], raw: Option<u64>, count: u64) -> Result<Section> {
+    fn section(
+        &mut self,
+        id: SectionId,
+        required: bool,
+        stored: &[u8],
+        raw: Option<u64>,
+        count: u64,
+    ) -> Result<Section> {
         let section = Section {
             id: id as u16,
             required,

@@ -94,11 +94,7 @@ pub(crate) struct RawPage {
 }
 
 /// Cuts a block's payloads into pages, in the order given.
-pub(crate) fn cut_pages(
-    rows: &[Row<'_>],
-    order: &[u32],
-    has_dictionary: bool,
-) -> impl Iterator<Item = RawPage> {
+pub(crate) fn cut_pages(rows: &[Row<'_>], order: &[u32], has_dictionary: bool) -> impl Iterator<Item = RawPage> {
     let data_bytes = rows.iter().map(|row| row.event.data().len()).sum();
     let target = page_target(data_bytes, rows.len(), has_dictionary);
     let mut rank = 0;

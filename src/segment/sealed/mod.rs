@@ -5,6 +5,7 @@
 //! mapping; blocks and payload pages through a cache that all segments of the log share.
 
 mod cursor;
+mod lookup;
 mod parts;
 pub(crate) mod shelf;
 mod terms;
@@ -15,7 +16,6 @@ use std::sync::{Arc, OnceLock};
 use zstd::dict::DecoderDictionary;
 
 pub(crate) use cursor::Cursor;
-pub(crate) use terms::Blocks as TermBlocks;
 
 use crate::error::{Corruption, Error, ErrorKind, Result, newer_format};
 use crate::event::LogId;
@@ -23,7 +23,7 @@ use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::blocks::Blocks;
 use crate::format::sealed::dictionary::Dictionary;
 use crate::format::sealed::envelope::{HEADER_BYTES, SealedHeader, TAIL_BYTES, Tail};
-use crate::format::sealed::footer::Footer;
+use crate::format::sealed::footer::{Footer, SectionId};
 use crate::format::sealed::terms::TermsDirectory;
 use crate::format::{Bad, Read};
 use crate::io::{File, Mapping, Mode as Open, Storage, read_to_end_of};
@@ -168,6 +168,17 @@ impl SealedSegment {
     /// Whether both are of one file: the tail binds the footer, and the footer binds every part.
     pub(crate) fn is_same(&self, other: &SealedSegment) -> bool {
         self.tail == other.tail && self.header == other.header
+    }
+
+    /// Bytes of the term index and its filter.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        let parts = [SectionId::TermPages, SectionId::TermDirectory, SectionId::Filter];
+        parts.iter().filter_map(|id| self.footer.section(*id)).map(|section| section.stored).sum()
+    }
+
+    /// Bytes of the payload dictionary as it is stored.
+    pub(crate) fn dictionary_bytes(&self) -> u64 {
+        self.footer.section(SectionId::PayloadDictionary).map_or(0, |section| section.stored)
     }
 
     pub(crate) fn position(&self, row: u32) -> Position {

@@ -174,4 +174,13 @@ impl SealedSegment {
             format!("the data of positions {first} to {last} was moved out of {}", self.path.display()),
         )
     }
+
+    /// Reads and checks everything that is not a block or a payload page: directory, strings, dictionary, filter, and
+    /// every page of the term index.
+    pub(crate) fn check_parts(&self) -> Result<()> {
+        self.blocks()?;
+        self.dictionary()?;
+        self.payload_dictionary()?;
+        self.check_terms()
+    }
 }

@@ -87,7 +87,11 @@ impl Shelf {
 
     /// The open file of a segment, opened by `open` if it is not. The one that was used longest ago
     /// is closed for it.
-    pub(super) fn file<E>(&self, segment: u64, open: impl FnOnce() -> Result<Arc<dyn File>, E>) -> Result<Arc<dyn File>, E> {
+    pub(super) fn file<E>(
+        &self,
+        segment: u64,
+        open: impl FnOnce() -> Result<Arc<dyn File>, E>,
+    ) -> Result<Arc<dyn File>, E> {
         {
             let mut files = self.open.lock();
             if let Some(at) = files.iter().rposition(|(name, _)| *name == segment) {

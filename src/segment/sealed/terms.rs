@@ -14,15 +14,6 @@ pub(super) struct Filter {
     place: Range<u64>,
 }
 
-/// The blocks in which a term may stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Blocks {
-    /// Ascending.
-    These(Vec<u32>),
-    /// The index cannot be read.
-    Unknown,
-}
-
 impl SealedSegment {
     /// The filter, if the segment has one.
     fn filter(&self) -> Result<Option<FilterView<'_>>> {
@@ -38,7 +29,8 @@ impl SealedSegment {
                 let bytes = self.mapped(&place)?;
                 let found = crc32fast::hash(bytes);
                 if found != section.crc {
-                    let (expected, found) = (format!("a filter of CRC {:08x}", section.crc), format!("CRC {found:08x}"));
+                    let (expected, found) =
+                        (format!("a filter of CRC {:08x}", section.crc), format!("CRC {found:08x}"));
                     return Err(self.damage(section.offset, expected, found, 0..self.rows()));
                 }
                 self.filter.get_or_init(|| Some(Filter { place: place.clone() }));
@@ -105,5 +97,19 @@ impl SealedSegment {
         blocks.dedup();
         blocks.retain(|block| *block < self.footer.blocks);
         Ok(blocks)
+    }
+
+    /// Checks the filter and every page of the index.
+    pub(super) fn check_terms(&self) -> Result<()> {
+        self.filter()?;
+        let directory = self.term_directory()?;
+        for page in 0..directory.page_count() {
+            let (at, bytes) = self.term_page(page)?;
+            let damaged = |bad: Box<crate::format::Bad>| self.corruption(&bad, at, 0..self.rows());
+            for entry in TermsPage::parse(bytes, directory).map_err(damaged)?.entries() {
+                entry.map_err(damaged)?;
+            }
+        }
+        Ok(())
     }
 }

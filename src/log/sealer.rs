@@ -1,0 +1,251 @@
+//! Sealing: full raw segments become sealed ones, oldest first, off the append path.
+//!
+//! Order for one segment; every step may be the last before a crash, and leaves one valid form:
+//!
+//! 1. Write `BASE.seg.tmp` from the raw file, each of whose frames is checked, and sync it.
+//! 2. Drop it from the page cache, read all of it back, and compare the leaf of every event with the
+//!    raw file's. What differs is not sealed.
+//! 3. Rename it to `BASE.seg`, without replacing anything, and sync the directory. From here on it is
+//!    what counts; the raw file beside it is removed by whoever comes next.
+//! 4. Put it into the list of segments, tell the readers of other processes, remove the raw file and
+//!    its index.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::files::{self, LOG};
+use super::recover::act::quarantine;
+use super::shared::Log;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::LogId;
+use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::sealed::footer::Footer;
+use crate::io::{Mode, Storage};
+use crate::position::Position;
+use crate::report::Sealed;
+use crate::segment::Segment;
+use crate::segment::raw::RawSegment;
+use crate::segment::seal::{self, SealOptions};
+use crate::segment::sealed::shelf::Shelf;
+use crate::segment::sealed::{Cursor, Ends, SealedSegment, Unfit};
+use crate::time::Timestamp;
+
+/// Raw bytes that wait before speed counts more than size.
+const BACKLOG_BYTES: u64 = 2 << 30;
+/// The zstd level then.
+const LEVEL_IN_HASTE: i32 = 1;
+
+/// Seals every full segment that is durable. `go_on` is asked before each.
+///
+/// # Errors
+/// `Corruption` of a raw segment, which then stays, and those behind it; `Full`, `Io`.
+pub(crate) fn seal_due(core: &Core, level: i32, go_on: &mut dyn FnMut() -> bool) -> Result<Sealed> {
+    // One at a time, whoever asks.
+    let _sealing = core.sealing.lock();
+    let begun = Instant::now();
+    let mut done = Sealed::default();
+    while go_on() {
+        let (next, waiting) = due(&core.log);
+        let Some((raw, before)) = next else { break };
+        let level = if waiting > BACKLOG_BYTES { LEVEL_IN_HASTE.min(level) } else { level };
+        let sealed = seal_one(core, &raw, &before, level)?;
+        done.segments += 1;
+        done.events += sealed.footer.count;
+        done.raw_bytes += sealed.footer.frame_bytes;
+        done.stored_bytes += sealed.file_bytes();
+    }
+    done.took = begun.elapsed();
+    Ok(done)
+}
+
+/// The first segment that can be sealed, with the tree over all before it, and how many raw bytes wait.
+fn due(log: &Log) -> (Option<(Arc<RawSegment>, Tree)>, u64) {
+    let segments = log.segments();
+    let durable = log.durable();
+    let mut before = Tree::default();
+    let (mut next, mut waiting) = (None, 0);
+    let full = segments.0.len().saturating_sub(1);
+    for segment in &segments.0[..full] {
+        match segment {
+            Segment::Sealed(sealed) if next.is_none() => before = sealed.footer.after.clone(),
+            Segment::Sealed(_) => {}
+            Segment::Raw(raw) => {
+                waiting += raw.end();
+                let whole = raw.rows() > 0 && raw.next() <= durable.next() && before.size() + 1 == raw.base().get();
+                if next.is_none() && whole {
+                    next = Some(Arc::clone(raw));
+                } else if next.is_none() {
+                    return (None, waiting);
+                }
+            }
+        }
+    }
+    (next.map(|raw| (raw, before)), waiting)
+}
+
+fn seal_one(core: &Core, raw: &Arc<RawSegment>, before: &Tree, level: i32) -> Result<Arc<SealedSegment>> {
+    let log = &core.log;
+    let storage = &*log.storage;
+    let path = files::sealed(raw.base());
+    let temporary = path.with_extension("seg.tmp");
+    let options = SealOptions { level, sealed_at: Timestamp::from_nanos(core.clock.wall_nanos()) };
+    let written = write(log, raw, before, &options, &temporary);
+    let checked = written.and_then(|footer| compare(log, &temporary, raw.base(), &footer));
+    if let Err(error) = checked {
+        let _ = storage.remove(&temporary);
+        return Err(error);
+    }
+    let failed = |what: &'static str| move |error| Error::io(format_args!("{what} a sealed segment"), error);
+    storage.rename_new(&temporary, &path).map_err(failed("name"))?;
+    storage.sync_dir(LOG.as_ref()).map_err(failed("sync the name of"))?;
+    let ends = Ends::read(storage, &path, log.id, raw.base())?;
+    let sealed = Arc::new(SealedSegment::new(Arc::clone(&log.storage), Arc::clone(&log.shelf), path, ends));
+    core.live.change(|| log.replace_segment(&Segment::Sealed(Arc::clone(&sealed))));
+    remove_raw(storage, raw.base())?;
+    Ok(sealed)
+}
+
+/// Takes away a raw file whose events stand in a sealed one.
+fn remove_raw(storage: &dyn Storage, base: Position) -> Result<()> {
+    let path = files::raw(base);
+    let _ = storage.remove(&path.with_extension("idx"));
+    match storage.remove(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format_args!("remove {}", path.display()), error))
+        }
+        // The name comes back if the power goes: then it is removed again.
+        _ => Ok(()),
+    }
+}
+
+fn write(log: &Log, raw: &RawSegment, before: &Tree, options: &SealOptions, path: &std::path::Path) -> Result<Footer> {
+    let failed = |error| Error::io(format_args!("write {}", path.display()), error);
+    let file = log.storage.open(path, Mode::Create).map_err(failed)?;
+    file.set_len(0).map_err(failed)?;
+    let footer = seal::write(raw, log.hasher, before, options, &*file)?;
+    file.sync_data().map_err(failed)?;
+    file.drop_cache();
+    Ok(footer)
+}
+
+/// Reads a new file back: every part of it, and the leaf of every event.
+fn compare(log: &Log, path: &std::path::Path, base: Position, footer: &Footer) -> Result<()> {
+    let ends = Ends::read(&*log.storage, path, log.id, base)?;
+    if ends.footer != *footer {
+        return Err(Error::new(ErrorKind::Corruption, format!("{} does not read back as written", path.display())));
+    }
+    // Nobody else may meet its blocks under this name.
+    let shelf = Arc::new(Shelf::new(0));
+    let sealed = SealedSegment::new(Arc::clone(&log.storage), shelf, path.to_owned(), ends);
+    sealed.check_parts()?;
+    let (tree, _) = leaves(&sealed)?;
+    if tree != footer.after {
+        let text = format!("{} holds other events than the segment it was made of", path.display());
+        return Err(Error::new(ErrorKind::Corruption, text));
+    }
+    Ok(())
+}
+
+/// The tree with all events of a sealed segment, and when the last was recorded.
+fn leaves(sealed: &SealedSegment) -> Result<(Tree, Option<Timestamp>)> {
+    let mut tree = sealed.footer.before.clone();
+    let mut hasher = LeafHasher::default();
+    let mut cursor = Cursor { whole_blocks: true, ..Cursor::default() };
+    let mut last = None;
+    for row in 0..sealed.rows() {
+        sealed.with_row(&mut cursor, row, true, |row| {
+            tree.push(hasher.leaf(&row.event, &row.batch));
+            last = Some(row.event.recorded_at());
+        })?;
+    }
+    Ok((tree, last))
+}
+
+/// Raw files whose events stand in a sealed file that a crash left beside them: compared event by event, and then the
+/// raw one goes; where they differ, or the sealed one is damaged, that one goes into quarantine. Returns notes.
+pub(crate) fn settle(storage: &Arc<dyn Storage>, log: LogId) -> Result<Vec<String>> {
+    let listing = files::list(&**storage)?;
+    let mut notes = Vec::new();
+    for base in listing.sealed.iter().filter(|base| listing.raw.contains(base)) {
+        let path = files::sealed(*base);
+        match same_events(storage, log, *base) {
+            Ok(true) => {
+                remove_raw(&**storage, *base)?;
+                notes.push(format!("{} was sealed; its raw form, which a crash had left, was removed", path.display()));
+            }
+            Ok(false) => {
+                let kept = quarantine(&**storage, &path)?;
+                storage.remove(&path).map_err(|error| Error::io(format_args!("remove {}", path.display()), error))?;
+                notes.push(format!(
+                    "{} is not the sealed form of the raw file beside it, and was set aside as {}",
+                    path.display(),
+                    kept.display()
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !notes.is_empty() {
+        storage.sync_dir(LOG.as_ref()).map_err(|error| Error::io("sync log", error))?;
+    }
+    Ok(notes)
+}
+
+/// Whether a sealed file holds exactly the events of the raw one beside it, or holds together by itself where the raw
+/// one is damaged.
+fn same_events(storage: &Arc<dyn Storage>, log: LogId, base: Position) -> Result<bool> {
+    let path = files::sealed(base);
+    let ends = match Ends::read(&**storage, &path, log, base) {
+        Ok(ends) => ends,
+        Err(Unfit::Damaged(_)) => return Ok(false),
+        Err(Unfit::Other(error)) => return Err(error),
+    };
+    let sealed = SealedSegment::new(Arc::clone(storage), Arc::new(Shelf::new(0)), path, ends);
+    let corrupt = |error: &Error| error.kind() == ErrorKind::Corruption;
+    let after = match sealed.check_parts().and_then(|()| leaves(&sealed)) {
+        Ok((tree, _)) => tree,
+        Err(error) if corrupt(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if after != sealed.footer.after {
+        return Ok(false);
+    }
+    match raw_leaves(storage, log, base, &sealed) {
+        Ok(tree) => Ok(tree.is_none_or(|tree| tree == after)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The tree with all events of the raw file; `None` if it is damaged.
+fn raw_leaves(storage: &Arc<dyn Storage>, log: LogId, base: Position, sealed: &SealedSegment) -> Result<Option<Tree>> {
+    use crate::format::frame::SegmentFacts;
+    use crate::format::header::SegmentHeader;
+    use crate::segment::scan::{From, scan};
+    let path = files::raw(base);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+    let file = storage.open(&path, Mode::Read).map_err(failed)?;
+    let mut page = vec![0; crate::format::PAGE_BYTES];
+    let got = file.read_at(&mut page, 0).map_err(failed)?;
+    page.truncate(got);
+    let Some(header) = SegmentHeader::read(&page).valid().filter(|header| header.log == log && header.base == base)
+    else {
+        return Ok(None);
+    };
+    let facts = SegmentFacts { log: header.log, epoch: header.epoch, salt: header.salt };
+    let mut tree = sealed.footer.before.clone();
+    let mut hasher = LeafHasher::default();
+    let unreadable = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let scanned = scan(&*file, facts, From::start(base), |_, frame| {
+        for index in 0..frame.header.count {
+            let event = frame.event(index).map_err(|_| unreadable())?;
+            tree.push(hasher.leaf(&event, &frame.batch_facts(index).map_err(|_| unreadable())?));
+        }
+        Ok(())
+    });
+    let scanned = scanned.map_err(failed)?;
+    Ok((scanned.bad.is_none() && scanned.next >= sealed.next()).then_some(tree))
+}
+
+/// How long the sealing thread lets pass before it looks again after a failure.
+pub(crate) const RETRY: Duration = Duration::from_secs(30);

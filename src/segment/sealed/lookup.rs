@@ -1,0 +1,130 @@
+//! Looking up one subject, key or id in a sealed segment: the term index says in which blocks to look,
+//! the real bytes decide. Where the index cannot be read, every block is looked at: damage never
+//! means that something is absent.
+
+use super::{Cursor, SealedSegment};
+use crate::error::{ErrorKind, Result};
+use crate::format::sealed::BLOCK_ROWS;
+use crate::format::sealed::block::Row;
+use crate::format::sealed::dictionary::{IdCandidate, StringColumn};
+use crate::format::sealed::terms::Entry;
+use crate::format::term::Dimension;
+use crate::position::Position;
+use crate::segment::KeyHit;
+
+impl SealedSegment {
+    /// The blocks in which one of the terms may stand, ascending; all of them if the index is damaged.
+    pub(crate) fn blocks_or_all(&self, hashes: &[u64]) -> Result<Vec<u32>> {
+        match self.blocks_of(hashes) {
+            Err(error) if error.kind() == ErrorKind::Corruption => Ok((0..self.footer.blocks).collect()),
+            other => other,
+        }
+    }
+
+    /// Calls `each` with the events of a subject at or before `horizon`, newest first, without their data, until it
+    /// says `false`.
+    pub(crate) fn each_row_of(
+        &self,
+        dimension: Dimension,
+        value: &str,
+        hash: u64,
+        horizon: Position,
+        each: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        debug_assert_eq!(dimension, Dimension::Subject);
+        let end = self.row_of(horizon).map_or(self.rows(), |row| row + 1);
+        let mut cursor = Cursor::default();
+        let mut rows = Vec::new();
+        for number in self.blocks_or_all(&[hash])?.into_iter().rev() {
+            let first = number * BLOCK_ROWS;
+            if first >= end {
+                continue;
+            }
+            let block = self.block_at(&mut cursor, number)?;
+            let references = block.references_where(StringColumn::Subject, &mut |subject| subject == value);
+            rows.clear();
+            block.rows_where(StringColumn::Subject, &references, 0..(end - first).min(block.rows()), &mut rows);
+            for row in rows.iter().rev() {
+                if !self.with_row(&mut cursor, first + row, false, |row| each(&row))?? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch that carries an idempotency key.
+    pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+        let mut candidates = Vec::new();
+        let listed = self.entries(hash, &mut |entry| {
+            if let Entry::Key { first_row, .. } = entry {
+                candidates.push(first_row);
+            }
+        });
+        match listed {
+            Err(error) if error.kind() == ErrorKind::Corruption => candidates = (0..self.rows()).collect(),
+            other => other?,
+        }
+        let mut cursor = Cursor::default();
+        for first in candidates.into_iter().filter(|first| *first < self.rows()) {
+            let carries = |row: Row<'_>| {
+                let hash =
+                    row.batch.key.filter(|(stored, _)| *stored == key).map(|(_, hash)| hash.first_chunk().copied());
+                Some((hash??, row.event.recorded_at()))
+            };
+            let Some((content_hash, recorded_at)) = self.with_row(&mut cursor, first, false, carries)? else {
+                continue;
+            };
+            let mut last = first;
+            while !self.with_row(&mut cursor, last, false, |row| row.batch.last_of_batch)? && last + 1 < self.rows() {
+                last += 1;
+            }
+            return Ok(Some(KeyHit {
+                first: self.position(first),
+                last: self.position(last),
+                recorded_at,
+                content_hash,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The rows of a given id at or before `horizon`, ascending.
+    pub(crate) fn rows_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<u32>> {
+        let end = self.row_of(horizon).map_or(self.rows(), |row| row + 1);
+        let mut cursor = Cursor::default();
+        let mut found = Vec::new();
+        for number in self.blocks_or_all(&[hash])? {
+            let first = number * BLOCK_ROWS;
+            for row in first..end.min(first + self.rows_of_block(number)) {
+                if self.with_row(&mut cursor, row, false, |row| row.event.given_id() == Some(id))? {
+                    found.push(row);
+                }
+            }
+        }
+        for candidate in self.dictionary()?.id_candidates(id) {
+            match candidate {
+                IdCandidate::Position(position) => {
+                    let row = self.row_of(position).filter(|row| *row < end);
+                    if let Some(row) = row
+                        && self.with_row(&mut cursor, row, false, |row| row.event.given_id() == Some(id))?
+                    {
+                        found.push(row);
+                    }
+                }
+                IdCandidate::Subject { subject, version } => {
+                    let hash = crate::format::term::TermHasher::new(self.footer.log).subject(&subject);
+                    self.each_row_of(Dimension::Subject, &subject, hash, horizon, &mut |row| {
+                        if row.event.given_id() == Some(id) {
+                            found.extend(self.row_of(row.event.position()));
+                        }
+                        Ok(version.is_none_or(|version| row.event.version() > version))
+                    })?;
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+}
