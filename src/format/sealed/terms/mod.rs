@@ -76,7 +76,7 @@
 //!
 //! The same events always make the same bytes.
 // Nothing but the tests asks yet.
-#![cfg_attr(not(test), allow(dead_code, unused_imports))]
+#![allow(dead_code, unused_imports)]
 
 mod blocks;
 mod build;
