@@ -12,6 +12,7 @@
 //!   that holds nothing else.
 
 pub(crate) mod part;
+pub(crate) mod sealed;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -32,6 +33,8 @@ use crate::log::shared::Log;
 use crate::options::Options;
 use crate::position::Position;
 use crate::report::{Backup, Progress, Verification};
+use crate::segment::Segment;
+use crate::segment::sealed::{self as sealed_file, SealedSegment};
 use crate::store::{Side, Store};
 use crate::time::Timestamp;
 use part::{Checked, Pace, Part, check, copy, failed, is_final, read_head, remove_if_there};
@@ -98,7 +101,7 @@ impl Store {
             return Err(damage.clone().into());
         }
         part::refuse_inside(&*log.storage, &**target, "the store", dir)?;
-        let mut report = backup(log, &**target, dir, &mut progress)?;
+        let mut report = backup(log, target, dir, &mut progress)?;
         let verified = verify_copy(target, dir, report.position, report.bytes, &mut progress);
         // What fails its check must not be taken for a backup.
         let verified = verified.inspect_err(|error| {
@@ -122,31 +125,43 @@ enum Found {
 
 fn backup(
     log: &Log,
-    target: &dyn Storage,
+    target_arc: &Arc<dyn Storage>,
     dir: &Path,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Backup> {
+    let target = &**target_arc;
     // First how far, then where: a list that is taken later holds at least that much.
     let position = log.durable();
     let segments = log.segments();
-    let parts = Part::all(&segments.0, position);
+    let sealed: Vec<&Arc<SealedSegment>> = segments.0.iter().filter_map(Segment::sealed).collect();
+    // What was sealed meanwhile is durable too.
+    let sealed_next = sealed.last().map_or(Position::new(1), |sealed| sealed.next());
+    let position = position.max(Position::new(sealed_next.get() - 1));
+    let parts = Part::all(&segments, position);
     let frames: u64 = parts.iter().map(Part::frame_bytes).sum();
+    let frames = frames + sealed.iter().map(|sealed| sealed.file_bytes()).sum::<u64>();
     let mut pace =
         Pace { told: Progress { done_bytes: 0, total_bytes: frames.saturating_mul(2), events: 0 }, tell: progress };
     let (source, tree) = source_anchor(log, position)?;
 
-    let old = examine(log, target, dir, position, &parts)?;
+    let old = examine(log, target, dir, position, sealed_next, &parts)?;
     let create = |error| Error::io(format_args!("create {}", dir.display()), error);
     target.create_dir_all("".as_ref()).map_err(create)?;
     let _lock = take_lock(target, dir)?;
     target.create_dir_all(LOG.as_ref()).map_err(create)?;
     // Looked at again: until now somebody else may have held the lock.
-    let old = examine(log, target, dir, position, &parts)?.or(old);
+    let old = examine(log, target, dir, position, sealed_next, &parts)?.or(old);
     part::remove_temporaries(target)?;
 
     let mut report = Backup { position, ..Backup::default() };
     let mut recorded_at = Timestamp::from_nanos(i64::MIN);
     let mut before = 0;
+    for sealed in &sealed {
+        let mut each = |bytes: u64| pace.at(before + bytes, sealed.base().get() - 1);
+        self::sealed::one(&*log.storage, target_arc, sealed, &mut report, &mut each)?;
+        recorded_at = Timestamp::from_nanos(sealed.footer.recorded.1);
+        before += sealed.file_bytes();
+    }
     for part in &parts {
         let mut each = |end: u64| pace.at(before + (end - FIRST_OFFSET), part.header.base.get() - 1);
         let done = one(log, target, part, recorded_at, &mut report, &mut each);
@@ -162,7 +177,7 @@ fn backup(
     let anchor = Anchor {
         seq: old.as_ref().map_or(0, |anchor| anchor.seq.saturating_add(1)),
         log: log.id,
-        epoch: parts.last().map_or(source.epoch, |part| part.header.epoch),
+        epoch: segments.0.last().map_or(source.epoch, Segment::epoch),
         newest_base: parts.last().map_or(Position::ORIGIN, |part| part.header.base),
         durable: position,
         created_at: source.created_at,
@@ -179,6 +194,7 @@ fn backup(
     // Whoever wrote there left word of a log that was another; readers would believe it until reboot.
     remove_if_there(target, files::LIVE.as_ref())?;
     anchor_file::create(target, &anchor)?;
+    self::sealed::remove_superseded(target, sealed_next)?;
     Ok(report)
 }
 
@@ -197,7 +213,14 @@ fn source_anchor(log: &Log, position: Position) -> Result<(Anchor, Tree)> {
 
 /// Whether the directory may be written to: it is empty, or holds a backup of this log and nothing
 /// that the log does not have. Reads only. Gives the ANCHOR that is there.
-fn examine(log: &Log, target: &dyn Storage, dir: &Path, position: Position, parts: &[Part]) -> Result<Option<Anchor>> {
+fn examine(
+    log: &Log,
+    target: &dyn Storage,
+    dir: &Path,
+    position: Position,
+    sealed_next: Position,
+    parts: &[Part],
+) -> Result<Option<Anchor>> {
     match files::what_is(target)? {
         Directory::Missing | Directory::Empty => return Ok(None),
         Directory::Foreign => {
@@ -223,13 +246,28 @@ fn examine(log: &Log, target: &dyn Storage, dir: &Path, position: Position, part
             anchor.durable
         )));
     }
-    for base in files::list(target)?.raw {
+    let listing = files::list(target)?;
+    for base in listing.sealed {
+        let found = sealed_file::log_of(target, &files::sealed(base));
+        if let Some(other) = found.filter(|other| *other != log.id) {
+            return Err(conflict(format!("{} holds another log: {other}, not {}", dir.display(), log.id)));
+        }
+        if base >= sealed_next {
+            let path = files::sealed(base);
+            return Err(conflict(format!("{} holds {}, which the store does not have", dir.display(), path.display())));
+        }
+    }
+    for base in listing.raw {
         let path = files::raw(base);
         let file = target.open(&path, Mode::Read).map_err(failed("open", &path))?;
         // Whatever lost its header is made anew, or found to be one too many at the end.
         let Some((header, slot)) = read_head(&*file, &path)? else { continue };
         if header.log != log.id {
             return Err(conflict(format!("{} holds another log: {}, not {}", dir.display(), header.log, log.id)));
+        }
+        // It came from here in raw form, and comes again sealed.
+        if base < sealed_next {
+            continue;
         }
         let part = parts.iter().find(|part| part.header.base == base);
         if let Some(part) = part.filter(|part| part.header == header)

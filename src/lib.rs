@@ -159,7 +159,7 @@ pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
 pub use receipt::Receipt;
 pub use report::{
-    Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, SegmentInfo, Stats, Verification,
+    Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats, Verification,
 };
 pub use store::Store;
 pub use time::Timestamp;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backup::part::{self, Pace, Part, check, copy, failed, remove_if_there};
-use crate::backup::verify_copy;
+use crate::backup::{sealed, verify_copy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::PAGE_BYTES;
 use crate::format::anchor::Anchor;
@@ -30,6 +30,8 @@ use crate::log::follow;
 use crate::log::open::{check_file_system, not_a_store, take_lock};
 use crate::position::Position;
 use crate::report::{Progress, Restored};
+use crate::segment::Segment;
+use crate::segment::sealed::SealedSegment;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -116,7 +118,9 @@ fn restore(
     if let Some(damage) = log.damage.read().first() {
         return Err(damage.clone().into());
     }
-    let parts = Part::all(&log.segments().0, log.tail());
+    let segments = log.segments();
+    let parts = Part::all(&segments, log.tail());
+    let sealed: Vec<&Arc<SealedSegment>> = segments.0.iter().filter_map(Segment::sealed).collect();
 
     let create = |error| Error::io(format_args!("create {}", to.display()), error);
     target.create_dir_all("".as_ref()).map_err(create)?;
@@ -124,7 +128,7 @@ fn restore(
     refuse_taken(&**target, to)?;
     target.create_dir_all(LOG.as_ref()).map_err(create)?;
     part::remove_temporaries(&**target)?;
-    let mut made = Made { parts: &parts, tail: log.tail(), anchor: &anchor, torn: recovery.torn };
+    let mut made = Made { sealed: &sealed, parts: &parts, tail: log.tail(), anchor: &anchor, torn: recovery.torn };
     let restored = made.copy_all(&**source, &**target, progress);
     restored.inspect_err(|_| {
         // So that it can be tried again: what has no ANCHOR is no store.
@@ -160,6 +164,7 @@ fn lock_source(source: &dyn Storage, from: &Path) -> Result<Option<Box<dyn LockG
 }
 
 struct Made<'a> {
+    sealed: &'a [&'a Arc<SealedSegment>],
     parts: &'a [Part],
     tail: Position,
     anchor: &'a Anchor,
@@ -174,11 +179,24 @@ impl Made<'_> {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Restored> {
         let frames: u64 = self.parts.iter().map(Part::frame_bytes).sum();
+        let frames = frames + self.sealed.iter().map(|sealed| sealed.file_bytes()).sum::<u64>();
         let told = Progress { done_bytes: 0, total_bytes: frames.saturating_mul(2), events: 0 };
         let mut pace = Pace { told, tell: progress };
         let mut restored = Restored { position: self.tail, torn: self.torn.take(), ..Restored::default() };
         let mut recorded_at = Timestamp::from_nanos(i64::MIN);
         let (mut before, mut group_seq, mut named) = (0, 0, Vec::new());
+        let mut placed = Vec::new();
+        for sealed in self.sealed {
+            let temporary = sealed.path.with_extension("seg.tmp");
+            remove_if_there(target, &temporary)?;
+            let mut each = |bytes: u64| pace.at(before + bytes, sealed.base().get() - 1);
+            restored.bytes += sealed::copy(source, target, &sealed.path, &temporary, &mut each)?;
+            restored.segments += 1;
+            before += sealed.file_bytes();
+            recorded_at = Timestamp::from_nanos(sealed.footer.recorded.1);
+            group_seq = sealed.footer.group_seq.max(group_seq);
+            placed.push((temporary, sealed.path.clone()));
+        }
         for part in self.parts {
             let file = source.open(&part.path, Mode::Read).map_err(failed("open", &part.path))?;
             let mut each = |end: u64| pace.at(before + (end - FIRST_OFFSET), part.header.base.get() - 1);
@@ -198,6 +216,9 @@ impl Made<'_> {
         let temporary = files::raw(first.base).with_extension("raw.tmp");
         remove_if_there(target, &temporary)?;
         begin(target, &temporary, &first, group_seq, recorded_at)?;
+        for (temporary, path) in placed {
+            target.rename_new(&temporary, &path).map_err(failed("name", &path))?;
+        }
         for part in named {
             target.rename_new(&part.temporary(), &part.path).map_err(failed("name", &part.path))?;
         }

@@ -18,14 +18,15 @@ use crate::log::commit::{Committer, Ticket};
 use crate::log::follow::{self, Follower};
 use crate::log::open::{self, Wanted};
 use crate::log::prepare::Prepared;
-use crate::log::shared::Log;
+use crate::log::sealer;
+use crate::log::shared::{Lister, Log};
 use crate::options::{Durability, Options};
 use crate::position::Position;
 use crate::query::Query;
 use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
 use crate::receipt::Receipt;
-use crate::report::{Progress, Recovery, SegmentInfo, Stats, Verification};
+use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
 use crate::{describe, receipt, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
@@ -93,7 +94,10 @@ impl Store {
         check_options(&options)?;
         if options.read_only {
             let (log, follower, recovery) = follow::open(storage, path, options.cache_bytes)?;
-            let side = Side::Reader(Arc::new(follower));
+            let follower = Arc::new(follower);
+            let lister = Arc::clone(&follower);
+            let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));
+            let side = Side::Reader(follower);
             return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, side }) });
         }
         let (mode, sync_every) = match options.durability {
@@ -286,6 +290,21 @@ impl Store {
     /// `Poisoned` if a sync failed, now or earlier; `Closed`; `ReadOnly`.
     pub fn sync(&self) -> Result<()> {
         self.committer()?.sync_written()
+    }
+
+    /// Seals everything that is in the store now: begins a new segment if the one that takes appends has
+    /// events, and makes sealed segments of all raw ones before it, each read back and compared with its
+    /// raw form, event by event, before that goes. Blocks while it works; appends go on meanwhile.
+    ///
+    /// # Errors
+    /// `Corruption` of a raw segment, which stays as it is, with those behind it; `Full`, `Io`,
+    /// `Poisoned`, `Closed`, `ReadOnly`.
+    pub fn seal(&self) -> Result<Sealed> {
+        let committer = self.committer()?;
+        committer.with_writer(|writer| writer.roll(committer.core()))?;
+        committer.sync_written()?;
+        let core = committer.core();
+        sealer::seal_due(core, core.level, &|| !self.inner.log.is_closed())
     }
 
     /// Closes this handle and all its clones: appends in flight finish, everything is synced, and

@@ -1,8 +1,9 @@
 //! A full check: every byte of every file of the log, and every derived file against it. Reads
 //! only, from the files themselves, and goes on behind damage to find all of it.
 
+mod sealed;
+
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -20,6 +21,7 @@ use crate::log::indexer;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::report::{Progress, Verification};
+use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
 use crate::segment::scan::{self, From, Window, for_each_header};
 
@@ -37,12 +39,12 @@ pub(crate) fn verify(
     let tail = log.tail();
     let durable = durable.min(tail).get();
     let segments = log.segments();
-    let ends: Vec<(Arc<RawSegment>, u64, Position)> = segments
+    let ends: Vec<(Segment, u64, Position)> = segments
         .0
         .iter()
         .map(|segment| {
             let next = segment.next();
-            (Arc::clone(segment), segment.end(), next)
+            (segment.clone(), segment.raw().map_or(segment.used_bytes(), |raw| raw.end()), next)
         })
         .collect();
     let mut work = Work {
@@ -57,13 +59,16 @@ pub(crate) fn verify(
     for (segment, end, next) in &ends {
         if segment.base() != expected {
             work.damage(Corruption::new(
-                &segment.path,
+                segment.path(),
                 40,
                 format!("base {expected}"),
                 format!("base {}", segment.base()),
             ));
         }
-        work.segment(segment, *end, *next, progress)?;
+        match segment {
+            Segment::Raw(raw) => work.segment(raw, *end, *next, progress)?,
+            Segment::Sealed(sealed) => work.sealed(sealed, progress)?,
+        }
         expected = *next;
     }
     if expected.get() <= tail.get() {

@@ -11,9 +11,9 @@ use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{File, Mode, Storage, read_to_end_of};
 use crate::log::files;
+use crate::log::shared::Segments;
 use crate::position::Position;
 use crate::report::Progress;
-use crate::segment::raw::RawSegment;
 use crate::segment::scan::{self, From, Window};
 use crate::time::Timestamp;
 
@@ -58,9 +58,9 @@ pub(crate) struct Part {
 impl Part {
     /// What of the segments lies at or before `last`. An empty segment at the end is a part too, so
     /// that the last file of a copy is never one that is full.
-    pub(crate) fn all(segments: &[std::sync::Arc<RawSegment>], last: Position) -> Vec<Part> {
+    pub(crate) fn all(segments: &Segments, last: Position) -> Vec<Part> {
         let mut parts: Vec<Part> = segments
-            .iter()
+            .raw()
             .filter(|segment| segment.base() <= last.next())
             .map(|segment| Part {
                 header: segment.header,

@@ -35,6 +35,12 @@ fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
+/// Lets every other thread of the machine go before this one, as far as the system does so.
+pub fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
+}
+
 /// Random bytes from the operating system, for identities and salts: they differ from all others,
 /// but they are no secret keys.
 #[must_use]

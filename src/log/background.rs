@@ -18,6 +18,7 @@ use super::commit::Committer;
 use super::core::Core;
 use super::indexer;
 use super::room::Room;
+use super::sealer;
 use crate::format::leaf::Tree;
 use crate::io::Storage;
 use crate::segment::raw::RawSegment;
@@ -28,6 +29,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const BACKLOG_MAX: usize = 2;
 /// Leaves that are hashed before the computing thread looks for segments to index again.
 const LEAVES_AT_ONCE: u64 = 20_000;
+/// How often the sealing thread looks by itself.
+const SEAL_LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum Compute {
@@ -52,6 +55,11 @@ pub(crate) struct Jobs {
     shrunk: (Mutex<()>, Condvar),
     /// The tree over the leaves hashed so far.
     tree: Mutex<Tree>,
+    /// Rung when a segment may be due to be sealed.
+    seal: Sender<()>,
+    seal_rung: Receiver<()>,
+    /// Why sealing stands still, if it does.
+    seal_failure: Mutex<Option<String>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -59,6 +67,7 @@ impl Jobs {
     pub(crate) fn new(inline: bool, tree: Tree) -> Jobs {
         let (bell, bell_rung) = bounded(1);
         let (compute, computing) = unbounded();
+        let (seal, seal_rung) = bounded(1);
         Jobs {
             inline,
             bell,
@@ -70,6 +79,9 @@ impl Jobs {
             backlog: AtomicUsize::new(0),
             shrunk: Default::default(),
             tree: Mutex::new(tree),
+            seal,
+            seal_rung,
+            seal_failure: Mutex::new(None),
             threads: Mutex::new(Vec::new()),
         }
     }
@@ -116,7 +128,12 @@ impl Jobs {
     }
 
     /// Starts the threads.
-    pub(crate) fn start(&self, committer: &Arc<Committer>, sync_every: Option<Duration>) -> std::io::Result<()> {
+    pub(crate) fn start(
+        &self,
+        committer: &Arc<Committer>,
+        sync_every: Option<Duration>,
+        sealing: bool,
+    ) -> std::io::Result<()> {
         if self.inline {
             return Ok(());
         }
@@ -127,10 +144,23 @@ impl Jobs {
         let mut threads = self.threads.lock();
         threads.push(spawn("annals-room", |committer, _| room_thread(committer), IDLE)?);
         threads.push(spawn("annals-index", |committer, _| compute_thread(committer), IDLE)?);
+        if sealing {
+            threads.push(spawn("annals-seal", |committer, _| seal_thread(committer), IDLE)?);
+            self.ring_sealer();
+        }
         if let Some(every) = sync_every {
             threads.push(spawn("annals-sync", sync_thread, every)?);
         }
         Ok(())
+    }
+
+    fn ring_sealer(&self) {
+        let _ = self.seal.try_send(());
+    }
+
+    /// Why sealing stands still, if it does.
+    pub(crate) fn seal_failure(&self) -> Option<String> {
+        self.seal_failure.lock().clone()
     }
 
     /// Stops the threads and waits for them.
@@ -138,10 +168,32 @@ impl Jobs {
         self.stopping.store(true, Ordering::Release);
         let _ = self.bell.try_send(());
         let _ = self.compute.send(Compute::Stop);
+        self.ring_sealer();
         for thread in self.threads.lock().drain(..) {
             thread.thread().unpark();
             let _ = thread.join();
         }
+    }
+}
+
+/// Seals what is full and durable, whenever somebody rings and again after a failure.
+fn seal_thread(committer: &Committer) {
+    crate::io::host::lower_priority();
+    let core = committer.core();
+    let jobs = &core.jobs;
+    let mut failed = false;
+    loop {
+        // In a `Written` log a segment becomes durable some time after it is full.
+        let wait = if failed { sealer::RETRY } else { SEAL_LOOK };
+        if let Err(RecvTimeoutError::Disconnected) = jobs.seal_rung.recv_timeout(wait) {
+            return;
+        }
+        if jobs.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        let done = sealer::seal_due(core, core.level, &|| !jobs.stopping.load(Ordering::Acquire));
+        failed = done.is_err();
+        *jobs.seal_failure.lock() = done.err().map(|error| error.to_string());
     }
 }
 
@@ -228,6 +280,7 @@ fn compute_thread(committer: &Committer) {
         }
         if let Some(segment) = waiting.pop_front() {
             indexer::index_segment(&core.log, &segment);
+            jobs.ring_sealer();
             jobs.backlog.fetch_sub(1, Ordering::AcqRel);
             jobs.shrunk.1.notify_all();
             leaves_due = true;

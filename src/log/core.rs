@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) jobs: Jobs,
     pub(crate) matcher: Matcher,
+    /// zstd level of sealed segments.
+    pub(crate) level: i32,
     /// Held by whoever seals.
     pub(crate) sealing: Mutex<()>,
 }

@@ -195,7 +195,15 @@ fn list_live(
         if seen.generation % 2 == 1 {
             std::thread::sleep(std::time::Duration::from_micros(200));
         } else {
-            let segments = list_up_to(storage, shelf, id, seen.published)?;
+            let mut gone = false;
+            let segments = match list_up_to(storage, shelf, id, seen.published) {
+                // A raw file went while it was looked at: its sealed form is there now.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    gone = true;
+                    None
+                }
+                other => other?,
+            };
             match follower.look(&**storage, id) {
                 None => return Ok(None),
                 Some(now) if now.generation == seen.generation && now.session == seen.session => {
@@ -276,6 +284,15 @@ fn open_index(log: &Log, segment: &RawSegment) {
 impl Follower {
     fn look(&self, storage: &dyn Storage, id: LogId) -> Option<Seen> {
         self.live.as_ref()?.look(storage, id)
+    }
+
+    /// Lists the files anew, where one that was listed is gone.
+    pub(crate) fn relist(&self, log: &Log) -> Result<()> {
+        let known = self.seen.lock();
+        match self.look(&*log.storage, log.id) {
+            Some(seen) => self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session)),
+            None => Ok(()),
+        }
     }
 
     /// Brings the log up to what the writer has published since. Cheap if nothing changed.

@@ -125,10 +125,10 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     recovery.notes.extend(sealer::settle(&storage, anchor.log)?);
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
-    let sync_every = wanted.sync_every;
+    let (sync_every, sealing) = (wanted.sync_every, wanted.sealing);
     let open = assemble(storage, kind, anchor, look, live, wanted, recovery, lock, begun)?;
     let core = open.committer.core();
-    core.jobs.start(&open.committer, sync_every).map_err(|error| Error::io("start a thread", error))?;
+    core.jobs.start(&open.committer, sync_every, sealing).map_err(|error| Error::io("start a thread", error))?;
     Ok(open)
 }
 
@@ -338,6 +338,7 @@ fn assemble(
         counters: Counters::default(),
         jobs: Jobs::new(!wanted.background, tree),
         matcher: wanted.matcher,
+        level: wanted.level,
         sealing: Mutex::new(()),
     };
     core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, look.tail, epoch))?;

@@ -10,6 +10,7 @@
 //! 4. Put it into the list of segments, tell the readers of other processes, remove the raw file and
 //!    its index.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::shared::Log;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::LogId;
 use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::footer::Footer;
 use crate::io::{Mode, Storage};
 use crate::position::Position;
@@ -40,7 +42,7 @@ const LEVEL_IN_HASTE: i32 = 1;
 ///
 /// # Errors
 /// `Corruption` of a raw segment, which then stays, and those behind it; `Full`, `Io`.
-pub(crate) fn seal_due(core: &Core, level: i32, go_on: &mut dyn FnMut() -> bool) -> Result<Sealed> {
+pub(crate) fn seal_due(core: &Core, level: i32, go_on: &dyn Fn() -> bool) -> Result<Sealed> {
     // One at a time, whoever asks.
     let _sealing = core.sealing.lock();
     let begun = Instant::now();
@@ -49,7 +51,10 @@ pub(crate) fn seal_due(core: &Core, level: i32, go_on: &mut dyn FnMut() -> bool)
         let (next, waiting) = due(&core.log);
         let Some((raw, before)) = next else { break };
         let level = if waiting > BACKLOG_BYTES { LEVEL_IN_HASTE.min(level) } else { level };
-        let sealed = seal_one(core, &raw, &before, level)?;
+        let sealed = match seal_one(core, &raw, &before, level, go_on) {
+            Err(error) if error.kind() == ErrorKind::Closed => break,
+            other => other?,
+        };
         done.segments += 1;
         done.events += sealed.footer.count;
         done.raw_bytes += sealed.footer.frame_bytes;
@@ -84,14 +89,20 @@ fn due(log: &Log) -> (Option<(Arc<RawSegment>, Tree)>, u64) {
     (next.map(|raw| (raw, before)), waiting)
 }
 
-fn seal_one(core: &Core, raw: &Arc<RawSegment>, before: &Tree, level: i32) -> Result<Arc<SealedSegment>> {
+fn seal_one(
+    core: &Core,
+    raw: &Arc<RawSegment>,
+    before: &Tree,
+    level: i32,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Arc<SealedSegment>> {
     let log = &core.log;
     let storage = &*log.storage;
     let path = files::sealed(raw.base());
     let temporary = path.with_extension("seg.tmp");
     let options = SealOptions { level, sealed_at: Timestamp::from_nanos(core.clock.wall_nanos()) };
-    let written = write(log, raw, before, &options, &temporary);
-    let checked = written.and_then(|footer| compare(log, &temporary, raw.base(), &footer));
+    let written = write(log, raw, before, &options, &temporary, go_on);
+    let checked = written.and_then(|footer| compare(log, &temporary, raw.base(), &footer, go_on));
     if let Err(error) = checked {
         let _ = storage.remove(&temporary);
         return Err(error);
@@ -119,18 +130,25 @@ fn remove_raw(storage: &dyn Storage, base: Position) -> Result<()> {
     }
 }
 
-fn write(log: &Log, raw: &RawSegment, before: &Tree, options: &SealOptions, path: &std::path::Path) -> Result<Footer> {
+fn write(
+    log: &Log,
+    raw: &RawSegment,
+    before: &Tree,
+    options: &SealOptions,
+    path: &Path,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Footer> {
     let failed = |error| Error::io(format_args!("write {}", path.display()), error);
     let file = log.storage.open(path, Mode::Create).map_err(failed)?;
     file.set_len(0).map_err(failed)?;
-    let footer = seal::write(raw, log.hasher, before, options, &*file)?;
+    let footer = seal::write(raw, log.hasher, before, options, &*file, go_on)?;
     file.sync_data().map_err(failed)?;
     file.drop_cache();
     Ok(footer)
 }
 
 /// Reads a new file back: every part of it, and the leaf of every event.
-fn compare(log: &Log, path: &std::path::Path, base: Position, footer: &Footer) -> Result<()> {
+fn compare(log: &Log, path: &Path, base: Position, footer: &Footer, go_on: &dyn Fn() -> bool) -> Result<()> {
     let ends = Ends::read(&*log.storage, path, log.id, base)?;
     if ends.footer != *footer {
         return Err(Error::new(ErrorKind::Corruption, format!("{} does not read back as written", path.display())));
@@ -139,7 +157,7 @@ fn compare(log: &Log, path: &std::path::Path, base: Position, footer: &Footer) -
     let shelf = Arc::new(Shelf::new(0));
     let sealed = SealedSegment::new(Arc::clone(&log.storage), shelf, path.to_owned(), ends);
     sealed.check_parts()?;
-    let (tree, _) = leaves(&sealed)?;
+    let tree = leaves(&sealed, go_on)?;
     if tree != footer.after {
         let text = format!("{} holds other events than the segment it was made of", path.display());
         return Err(Error::new(ErrorKind::Corruption, text));
@@ -147,19 +165,20 @@ fn compare(log: &Log, path: &std::path::Path, base: Position, footer: &Footer) -
     Ok(())
 }
 
-/// The tree with all events of a sealed segment, and when the last was recorded.
-fn leaves(sealed: &SealedSegment) -> Result<(Tree, Option<Timestamp>)> {
+/// The tree with all events of a sealed segment.
+fn leaves(sealed: &SealedSegment, go_on: &dyn Fn() -> bool) -> Result<Tree> {
     let mut tree = sealed.footer.before.clone();
     let mut hasher = LeafHasher::default();
     let mut cursor = Cursor { whole_blocks: true, ..Cursor::default() };
-    let mut last = None;
     for row in 0..sealed.rows() {
+        if row % BLOCK_ROWS == 0 && !go_on() {
+            return Err(Error::new(ErrorKind::Closed, "sealing was stopped"));
+        }
         sealed.with_row(&mut cursor, row, true, |row| {
             tree.push(hasher.leaf(&row.event, &row.batch));
-            last = Some(row.event.recorded_at());
         })?;
     }
-    Ok((tree, last))
+    Ok(tree)
 }
 
 /// Raw files whose events stand in a sealed file that a crash left beside them: compared event by event, and then the
@@ -203,8 +222,8 @@ fn same_events(storage: &Arc<dyn Storage>, log: LogId, base: Position) -> Result
     };
     let sealed = SealedSegment::new(Arc::clone(storage), Arc::new(Shelf::new(0)), path, ends);
     let corrupt = |error: &Error| error.kind() == ErrorKind::Corruption;
-    let after = match sealed.check_parts().and_then(|()| leaves(&sealed)) {
-        Ok((tree, _)) => tree,
+    let after = match sealed.check_parts().and_then(|()| leaves(&sealed, &|| true)) {
+        Ok(tree) => tree,
         Err(error) if corrupt(&error) => return Ok(false),
         Err(error) => return Err(error),
     };

@@ -6,13 +6,16 @@
 //! segment, not by the log.
 
 mod plan;
+mod row_terms;
 
 use std::io::IoSlice;
+
+pub(crate) use row_terms::RowTerms;
 
 use plan::{PayloadPlan, SAMPLE_BLOCKS, SAMPLE_BYTES, cut_pages, packed_dictionary, zstd_failed};
 
 use super::raw::RawSegment;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::leaf::{LeafHasher, Tree};
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::{self, PageEntry, Row, payload_order};
@@ -21,7 +24,6 @@ use crate::format::sealed::dictionary::{Dictionary, DictionaryBuilder};
 use crate::format::sealed::envelope::{HEADER_BYTES, SealedHeader, TAIL_BYTES, Tail};
 use crate::format::sealed::footer::{Footer, Section, SectionId};
 use crate::format::sealed::page::PageEncoder;
-use crate::format::sealed::terms::TermsBuilder;
 use crate::format::term::{Dimension, TermHasher};
 use crate::io::File;
 use crate::position::Position;
@@ -48,6 +50,7 @@ pub(crate) fn write(
     before: &Tree,
     options: &SealOptions,
     file: &dyn File,
+    go_on: &dyn Fn() -> bool,
 ) -> Result<Footer> {
     let learnt = learn(raw)?;
     let plan = PayloadPlan::choose(&learnt.sample, learnt.data_bytes, options.level)?;
@@ -66,8 +69,7 @@ pub(crate) fn write(
         out,
         row: 0,
         directory: Vec::new(),
-        terms: TermsBuilder::new(),
-        key: None,
+        terms: RowTerms::new(hasher),
         leaves: LeafHasher::default(),
         tree: before.clone(),
         epochs: Vec::new(),
@@ -79,6 +81,9 @@ pub(crate) fn write(
     raw.for_each_row(&mut |row| {
         rows.push(row);
         if rows.len() == BLOCK_ROWS as usize {
+            if !go_on() {
+                return Err(Error::new(ErrorKind::Closed, "sealing was stopped"));
+            }
             writer.block(&rows)?;
             rows.clear();
         }
@@ -191,13 +196,6 @@ impl Out<'_> {
     }
 }
 
-/// A key whose batch has not ended yet.
-struct OpenKey {
-    hash: u64,
-    first_row: u32,
-    content_hash: [u8; 32],
-}
-
 struct Writer<'w> {
     hasher: TermHasher,
     dictionary: &'w Dictionary,
@@ -207,8 +205,7 @@ struct Writer<'w> {
     out: Out<'w>,
     row: u32,
     directory: Vec<u8>,
-    terms: TermsBuilder,
-    key: Option<OpenKey>,
+    terms: RowTerms,
     leaves: LeafHasher,
     tree: Tree,
     epochs: Vec<(Position, u64)>,
@@ -271,22 +268,7 @@ impl Writer<'_> {
             self.epochs.push((event.position(), event.epoch()));
         }
         self.tree.push(self.leaves.leaf(event, &row.batch));
-        self.terms.subject(hasher.subject(event.subject()), number, event.version());
-        let terms = &mut self.terms;
-        hasher.terms(event, |_, hash| terms.term(hash, number));
-        if let Some(id) = event.given_id().filter(|_| !self.dictionary.id_is_derivable(event)) {
-            self.terms.term(hasher.hash(Dimension::Id, id.as_bytes()), number);
-        }
-        if let Some((key, content_hash)) = row.batch.key {
-            let content_hash = content_hash.first_chunk().copied().unwrap_or_default();
-            let hash = hasher.hash(Dimension::Key, key.as_bytes());
-            self.key = Some(OpenKey { hash, first_row: number, content_hash });
-        }
-        if row.batch.last_of_batch
-            && let Some(key) = self.key.take()
-        {
-            self.terms.key(key.hash, key.first_row, number - key.first_row + 1, key.content_hash);
-        }
+        self.terms.add(row, number, self.dictionary);
         self.row += 1;
     }
 

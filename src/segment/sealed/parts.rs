@@ -183,4 +183,19 @@ impl SealedSegment {
         self.payload_dictionary()?;
         self.check_terms()
     }
+
+    /// Reads and checks every block and payload page. `each` is told how many bytes are done, about.
+    pub(crate) fn check_blocks(&self, each: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        let mut raw = Vec::new();
+        for number in 0..self.footer.blocks {
+            let block = self.read_block(number)?;
+            if !self.footer.archived {
+                for page in 0..block.page_count() {
+                    self.read_page(number, &block, page, &mut raw)?;
+                }
+            }
+            each(u64::from(number + 1) * self.file_bytes() / u64::from(self.footer.blocks))?;
+        }
+        Ok(())
+    }
 }

@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::SealedSegment;
 use crate::error::Result;
 use crate::format::sealed::footer::SectionId;
-use crate::format::sealed::terms::{Entry, FilterView, TermsPage, parse_filter};
+use crate::format::sealed::terms::{Entry, FilterView, TermsPage, parse_filter, view_filter};
+use crate::segment::seal::RowTerms;
 
 /// The filter's section, checked once.
 #[derive(Debug)]
@@ -33,12 +34,13 @@ impl SealedSegment {
                         (format!("a filter of CRC {:08x}", section.crc), format!("CRC {found:08x}"));
                     return Err(self.damage(section.offset, expected, found, 0..self.rows()));
                 }
+                parse_filter(bytes).map_err(|bad| self.corruption(&bad, place.start, 0..self.rows()))?;
                 self.filter.get_or_init(|| Some(Filter { place: place.clone() }));
                 place
             }
         };
         let bytes = self.mapped(&place)?;
-        parse_filter(bytes).map(Some).map_err(|bad| self.corruption(&bad, place.start, 0..self.rows()))
+        view_filter(bytes).map(Some).map_err(|bad| self.corruption(&bad, place.start, 0..self.rows()))
     }
 
     fn mapped(&self, place: &Range<u64>) -> Result<&[u8]> {
@@ -77,21 +79,12 @@ impl SealedSegment {
     pub(crate) fn blocks_of(&self, hashes: &[u64]) -> Result<Vec<u32>> {
         let mut blocks = Vec::new();
         for hash in hashes {
-            let mut failed = None;
             self.entries(*hash, &mut |entry| match entry {
                 Entry::Term(postings) | Entry::Subject { postings, .. } => {
-                    for block in postings.blocks() {
-                        match block {
-                            Ok(block) => blocks.push(block),
-                            Err(bad) => failed = Some(bad),
-                        }
-                    }
+                    blocks.extend(postings.blocks());
                 }
                 Entry::Key { first_row, .. } => blocks.push(first_row / crate::format::sealed::BLOCK_ROWS),
             })?;
-            if let Some(bad) = failed {
-                return Err(self.corruption(&bad, 0, 0..self.rows()));
-            }
         }
         blocks.sort_unstable();
         blocks.dedup();
@@ -111,5 +104,35 @@ impl SealedSegment {
             }
         }
         Ok(())
+    }
+
+    /// Holds the index against one made anew from the same events: the bytes must be the same.
+    pub(crate) fn check_terms_are(&self, terms: RowTerms) -> Result<()> {
+        let whole = 0..self.rows();
+        let anew = terms.finish(self.rows()).map_err(|bad| self.corruption(&bad, 0, whole.clone()))?;
+        let parts = [
+            (SectionId::TermPages, Some(&anew.pages)),
+            (SectionId::TermDirectory, Some(&anew.directory)),
+            (SectionId::Filter, anew.filter.as_ref()),
+        ];
+        for (id, anew) in parts {
+            let section = self.footer.section(id);
+            let stored = match section {
+                Some(section) => Some(self.mapped(&(section.offset..section.offset + section.stored))?),
+                None => None,
+            };
+            if stored != anew.map(Vec::as_slice) {
+                let at = section.map_or(self.tail.footer_at, |section| section.offset);
+                return Err(self.damage(at, format!("{id:?} as the events give it"), "another", whole));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the sections and the footer stand.
+    pub(crate) fn places(&self) -> Vec<Range<u64>> {
+        let sections = self.footer.sections.iter().map(|section| section.offset..section.offset + section.stored);
+        let footer_at = self.tail.footer_at;
+        sections.chain([footer_at..footer_at + u64::from(self.tail.footer_len)]).collect()
     }
 }
