@@ -106,19 +106,23 @@ impl TermsBuilder {
         if rows > ROWS_MAX || rows < end {
             return Err(Bad::new(0, format!("{end} to {ROWS_MAX} rows"), format!("{rows}")));
         }
-        let bits = collected.bits();
+        let entries = collected.entries();
+        let bits = bits(entries);
         let mut widths = Widths::new(row_bits(rows));
-        let mut hashes = Vec::with_capacity(collected.entries() as usize);
-        collected.for_each_entry(bits, &mut hashes, |hash, given| widths.add(hash, &given));
-        // Nearly sorted as they are. A filter cannot be made over a hash that stands there twice.
-        hashes.sort_unstable();
-        hashes.dedup();
+        let mut hashes = Vec::with_capacity(entries as usize);
+        collected.for_each_entry(bits, Some(&mut hashes), |hash, given| widths.add(hash, &given));
         let mut writer = Writer::new(Shape { rows, bits: bits as u8, short: widths.best() });
-        collected.for_each_entry(bits, &mut Vec::new(), |hash, given| writer.put(hash, &given));
+        collected.for_each_entry(bits, None, |hash, given| writer.put(hash, &given));
         drop(collected);
         let (pages, directory, entries) = writer.finish()?;
         Ok(EncodedTerms { pages, directory, filter: filter::encode(&hashes), entries })
     }
+}
+
+/// How many bits of a hash are kept where there are so many entries.
+fn bits(entries: u64) -> u32 {
+    let numbering = entries.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1);
+    (numbering + SPARE_BITS).min(64)
 }
 
 /// All that came.
@@ -141,12 +145,6 @@ impl Collected {
         self.terms.distinct() + self.subjects.distinct() + self.keys.len()
     }
 
-    /// How many bits of a hash are kept.
-    fn bits(&self) -> u32 {
-        let numbering = self.entries().saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1);
-        (numbering + SPARE_BITS).min(64)
-    }
-
     /// So many rows the segment has at least, if `row` came last.
     fn end_row(&self, row: u32) -> u32 {
         let keyed = (0..BUCKETS).flat_map(|bucket| self.keys.get(bucket));
@@ -155,9 +153,9 @@ impl Collected {
         keyed.max(if any { row + 1 } else { 0 })
     }
 
-    /// Hands out the entries in their order, each with its truncated hash, and appends their hashes
-    /// in full to `hashes`, in which one may come twice.
-    fn for_each_entry(&self, bits: u32, hashes: &mut Vec<u64>, mut each: impl FnMut(u64, Given<'_>)) {
+    /// Hands out the entries in their order, each with its truncated hash, and appends the different
+    /// hashes that they have in full to `hashes`.
+    fn for_each_entry(&self, bits: u32, mut hashes: Option<&mut Vec<u64>>, mut each: impl FnMut(u64, Given<'_>)) {
         let cut = 64 - bits;
         let mut blocks = Vec::new();
         for bucket in 0..BUCKETS {
@@ -165,24 +163,23 @@ impl Collected {
                 (self.terms.get(bucket), self.subjects.get(bucket), self.keys.get(bucket));
             while let Some(least) = [head(terms), head(subjects), head(keys)].into_iter().flatten().min() {
                 let hash = least >> cut;
-                let merged = split(&mut terms, |term| term.hash >> cut == hash);
-                if let Some(given) = merge(merged, &mut blocks) {
-                    hashes.extend(merged.chunk_by(|a, b| a.hash == b.hash).map(|term| term[0].hash));
+                let terms = split(&mut terms, |term| term.hash >> cut == hash);
+                let subjects = split(&mut subjects, |subject| subject.rows.hash >> cut == hash);
+                let keys = split(&mut keys, |key| key.hash >> cut == hash);
+                if let Some(hashes) = &mut hashes {
+                    add_hashes(hashes, terms, subjects, keys);
+                }
+                if let Some(given) = merge(terms, &mut blocks) {
                     each(hash, given);
                 }
-                let same_hash = split(&mut subjects, |subject| subject.rows.hash >> cut == hash);
-                for subject in same_hash.chunk_by(|a, b| a.rows.hash == b.rows.hash) {
-                    hashes.push(subject[0].rows.hash);
+                for subject in subjects.chunk_by(|a, b| a.rows.hash == b.rows.hash) {
                     let version = subject[subject.len() - 1].version;
                     blocks.clear();
                     blocks.extend(subject.iter().map(|subject| subject.rows.block));
                     let (last_row, count) = last_and_count(subject.iter().map(|subject| &subject.rows));
                     each(hash, Given::Subject { version, last_row, count, blocks: &blocks });
                 }
-                for key in split(&mut keys, |key| key.hash >> cut == hash) {
-                    hashes.push(key.hash);
-                    each(hash, Given::Key(key));
-                }
+                keys.iter().for_each(|key| each(hash, Given::Key(key)));
             }
         }
     }
@@ -198,6 +195,26 @@ fn split<'a, T>(records: &mut &'a [T], is: impl Fn(&T) -> bool) -> &'a [T] {
     let (front, rest) = records.split_at(count);
     *records = rest;
     front
+}
+
+/// Appends the hashes of entries that agree in what is kept of them, each once, however many forms
+/// have it: a filter cannot be made over a hash that stands there twice.
+fn add_hashes(hashes: &mut Vec<u64>, terms: &[InBlock], subjects: &[SubjectInBlock], keys: &[Keyed]) {
+    let start = hashes.len();
+    let mut add = |hash| {
+        if hashes.get(start..).is_some_and(|tail| tail.last() != Some(&hash)) {
+            hashes.push(hash);
+        }
+    };
+    terms.iter().for_each(|term| add(term.hash));
+    subjects.iter().for_each(|subject| add(subject.rows.hash));
+    keys.iter().for_each(|key| add(key.hash));
+    if hashes.len() - start > 1 {
+        let mut tail = hashes.split_off(start);
+        tail.sort_unstable();
+        tail.dedup();
+        hashes.append(&mut tail);
+    }
 }
 
 /// One entry of all the terms that agree in their truncated hash, if there are any.
