@@ -313,6 +313,10 @@ fn synced(seed: u64) -> Result<Run, String> {
         match batch {
             10 => player.append_keyed("key-1")?,
             21 => player.reopen()?,
+            15 | 33 | 52 => {
+                player.seal()?;
+                player.append_random(3, 100)?;
+            }
             50 => {
                 player.reopen()?;
                 player.reopen()?;
@@ -334,6 +338,7 @@ fn written(seed: u64) -> Result<Run, String> {
         match batch {
             10 => player.append_keyed("key-1")?,
             30 => player.reopen()?,
+            17 | 41 => player.seal()?,
             // Over three segments nothing is synced.
             5 | 9 | 26 | 27 | 50 => player.sync()?,
             _ if batch % 9 == 0 => player.append_random(1, 9000)?,

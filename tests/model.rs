@@ -47,6 +47,8 @@ enum Op {
     Tick(i64),
     SetWall(i64),
     Sync,
+    /// Everything becomes sealed.
+    Seal,
     /// Closes and opens, sometimes in the other mode.
     Reopen {
         other_mode: bool,
@@ -84,6 +86,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0..1000i64).prop_map(Op::Tick),
         1 => (-1000..1000i64).prop_map(Op::SetWall),
         1 => Just(Op::Sync),
+        1 => Just(Op::Seal),
         2 => any::<bool>().prop_map(|other_mode| Op::Reopen { other_mode }),
         1 => (0..60u64).prop_map(|back| Op::Kill { back }),
         2 => (0..60u64, seed()).prop_map(|(back, seed)| Op::PowerCut { back, seed }),
@@ -227,6 +230,9 @@ impl Run {
                 self.store().sync().unwrap();
                 let reader = self.store().reader();
                 assert_eq!(reader.durable(), reader.tail(), "all is durable after a sync");
+            }
+            Op::Seal => {
+                self.store().seal().unwrap();
             }
             Op::Reopen { other_mode } => self.reopen(*other_mode),
             Op::Kill { back } => self.kill(*back),

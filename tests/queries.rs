@@ -155,6 +155,50 @@ fn every_state(mut log: Log, rng: &mut Rng, asked: usize) {
     log.check(log.store(), rng, asked, "killed and recovered");
 }
 
+/// Sealed at random places: raw and sealed segments side by side answer alike, and by one tree.
+#[test]
+fn any_mix_of_raw_and_sealed_segments() {
+    for seed in 20..23 {
+        let mut rng = Rng::new(seed);
+        let mut log = Log::new(if seed == 20 { 64 << 10 } else { 1 << 20 });
+        let mut roots = Vec::new();
+        for _ in 0..4 {
+            let more = log.events.len() + 100 + rng.index(1500);
+            log.fill(&mut rng, more, 60, 300);
+            if rng.happens(10) {
+                let before = log.store().head().unwrap();
+                let sealed = log.store().seal().unwrap();
+                assert!(sealed.events > 0 && sealed.stored_bytes < sealed.raw_bytes, "{sealed:?}");
+                let after = log.store().head().unwrap();
+                assert_eq!((before.size(), before.root()), (after.size(), after.root()));
+            }
+            roots.push(log.store().head().unwrap());
+        }
+        let forms = |log: &Log| {
+            let segments = log.store().segments();
+            segments.iter().filter(|segment| segment.form == annals::Form::Sealed).count()
+        };
+        assert!(forms(&log) > 0);
+        let asked = queries(60);
+        log.check(log.store(), &mut rng, asked, "raw and sealed");
+        log.check(&sim::open_read_only(&log.disk).unwrap(), &mut rng, asked, "raw and sealed, beside the writer");
+        log.close();
+        log.open();
+        log.check(log.store(), &mut rng, asked, "raw and sealed, reopened");
+        let verified = log.store().verify(|_| std::ops::ControlFlow::Continue(())).unwrap();
+        assert!(verified.damage.is_empty() && verified.derived.is_empty(), "{verified:?}");
+        for head in &roots {
+            let against = log.store().verify_against(head, |_| std::ops::ControlFlow::Continue(())).unwrap();
+            assert!(against.damage.is_empty(), "{against:?}");
+        }
+        log.store().seal().unwrap();
+        assert_eq!(forms(&log) + 1, log.store().segments().len(), "all but the empty one that takes appends");
+        log.check(log.store(), &mut rng, asked, "all sealed");
+        log.close();
+        log.check(&sim::open_read_only(&log.disk).unwrap(), &mut rng, asked, "all sealed, closed, read only");
+    }
+}
+
 #[test]
 fn many_small_segments() {
     for seed in 0..2 {

@@ -27,6 +27,7 @@ mod progress;
 mod receipt;
 mod repair;
 mod restore;
+mod seal;
 mod segments;
 mod select;
 mod show;
@@ -75,6 +76,7 @@ enum Verb {
     Verify(verify::Args),
     Receipt(receipt::Args),
     Check(check::Args),
+    Seal(seal::Args),
     Repair(repair::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -124,6 +126,7 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Verify(args) => verify::run(args, or_table, out),
         Verb::Receipt(args) => receipt::run(args, or_table, out),
         Verb::Check(args) => check::run(args, or_table, out),
+        Verb::Seal(args) => seal::run(args, or_table, out),
         Verb::Repair(args) => repair::run(args, or_table, out),
         Verb::Backup(args) => backup::run(args, or_table, out),
         Verb::Restore(args) => restore::run(args, or_table, out),

@@ -8,6 +8,7 @@ use super::fail::Done;
 use super::grid::{Cell, Column, Grid};
 use super::out::{Format, Out};
 use super::paint::Style;
+use super::restore::hex;
 use super::{open, text};
 
 /// Show the files of the log
@@ -29,8 +30,12 @@ struct Row {
     first_recorded: Option<Timestamp>,
     last_recorded: Option<Timestamp>,
     used_bytes: u64,
+    raw_bytes: u64,
     file_bytes: u64,
     index_bytes: u64,
+    dictionary_bytes: u64,
+    /// Root of the tree over all events up to the last of a sealed segment.
+    root: Option<String>,
 }
 
 impl From<&SegmentInfo> for Row {
@@ -46,8 +51,11 @@ impl From<&SegmentInfo> for Row {
             first_recorded: info.recorded.map(|(first, _)| first),
             last_recorded: info.recorded.map(|(_, last)| last),
             used_bytes: info.used_bytes,
+            raw_bytes: info.raw_bytes,
             file_bytes: info.file_bytes,
             index_bytes: info.index_bytes,
+            dictionary_bytes: info.dictionary_bytes,
+            root: info.root.as_ref().map(hex),
         }
     }
 }
@@ -67,9 +75,12 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         Column::number("first"),
         Column::number("last"),
         Column::number("events"),
-        Column::number("used"),
-        Column::number("file size").left_out(4),
+        Column::number("raw").left_out(5),
+        Column::number("stored"),
+        Column::number("saved").left_out(6),
         Column::number("index").left_out(2),
+        Column::number("dictionary").left_out(2),
+        Column::text("root").whole().left_out(1).styled(Style::Dim),
         Column::text("recorded from (UTC)").whole().left_out(1).styled(Style::Dim),
     ]);
     for (row, info) in rows.iter().zip(&segments) {
@@ -85,9 +96,12 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
                 Cell::from(position(row.first)),
                 Cell::from(position(row.last)),
                 Cell::from(text::count(row.events)),
-                Cell::from(text::bytes(row.used_bytes)),
+                Cell::from(text::bytes(row.raw_bytes)),
                 Cell::from(text::bytes(row.file_bytes)),
-                Cell::from(if row.index_bytes == 0 { "-".to_owned() } else { text::bytes(row.index_bytes) }),
+                Cell::from(saved(info)),
+                Cell::from(size(row.index_bytes)),
+                Cell::from(size(row.dictionary_bytes)),
+                Cell::from(row.root.as_ref().map(|root| root[..12].to_owned()).unwrap_or_default()),
                 Cell::from(row.first_recorded.map(text::when).unwrap_or_default()),
             ],
         )?;
@@ -101,6 +115,19 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         text::counted(events, "event"),
         text::bytes(used)
     )))
+}
+
+fn size(bytes: u64) -> String {
+    if bytes == 0 { "-".to_owned() } else { text::bytes(bytes) }
+}
+
+/// What sealing saved, of the frames that the segment was before.
+fn saved(info: &SegmentInfo) -> String {
+    let sealed = matches!(info.form, Form::Sealed | Form::Archived) && info.raw_bytes > 0;
+    if !sealed {
+        return "-".to_owned();
+    }
+    format!("{:.1} %", 100.0 - 100.0 * info.file_bytes as f64 / info.raw_bytes as f64)
 }
 
 /// The file without its directory and the zeros that pad its name: the first position says as much.

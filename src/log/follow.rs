@@ -206,6 +206,7 @@ fn list_live(
             };
             match follower.look(&**storage, id) {
                 None => return Ok(None),
+                Some(now) if gone => seen = now,
                 Some(now) if now.generation == seen.generation && now.session == seen.session => {
                     return Ok(segments.map(|segments| (segments, seen)));
                 }

@@ -169,7 +169,7 @@ fn compare(log: &Log, path: &Path, base: Position, footer: &Footer, go_on: &dyn 
 fn leaves(sealed: &SealedSegment, go_on: &dyn Fn() -> bool) -> Result<Tree> {
     let mut tree = sealed.footer.before.clone();
     let mut hasher = LeafHasher::default();
-    let mut cursor = Cursor { whole_blocks: true, ..Cursor::default() };
+    let mut cursor = Cursor::walking(true);
     for row in 0..sealed.rows() {
         if row % BLOCK_ROWS == 0 && !go_on() {
             return Err(Error::new(ErrorKind::Closed, "sealing was stopped"));

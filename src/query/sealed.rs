@@ -209,7 +209,7 @@ impl SealedPlace {
             true => Chooser::default(),
             false => Chooser::new(segment, &asked.items, asked.horizon)?,
         };
-        let cursor = Cursor { whole_blocks: chooser.takes_all(), ..Cursor::default() };
+        let cursor = Cursor::walking(chooser.takes_all());
         Ok(SealedPlace { chooser, blocks: blocks.into_iter(), rows: Vec::new().into_iter(), cursor })
     }
 

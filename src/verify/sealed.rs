@@ -87,7 +87,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let entry = segment.block_entry(number)?;
         parts.push(entry.head_at..entry.head_at + u64::from(entry.head_len));
-        let mut cursor = Cursor { whole_blocks: true, ..Cursor::default() };
+        let mut cursor = Cursor::walking(true);
         let block = segment.block_at(&mut cursor, number)?;
         for page in (0..block.page_count()).filter_map(|page| block.page(page)) {
             parts.push(page.offset..page.offset + u64::from(page.stored));

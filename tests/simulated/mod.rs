@@ -310,6 +310,11 @@ impl Player {
         self.store.sync().map_err(|error| format!("syncing fails: {error:?}"))
     }
 
+    /// Makes sealed segments of all raw ones.
+    pub(crate) fn seal(&self) -> Result<(), String> {
+        self.store.seal().map(drop).map_err(|error| format!("sealing fails: {error:?}"))
+    }
+
     pub(crate) fn reopen(&mut self) -> Result<(), String> {
         self.store.close().map_err(|error| format!("closing fails: {error:?}"))?;
         let wanted = options(self.mode).clock(self.clock.clone()).background(self.background);

@@ -17,8 +17,15 @@ pub(crate) struct Cursor {
     scratch: Scratch,
     at: Option<At>,
     /// Most rows of a block will be read: its columns are worth unpacking.
-    pub(crate) whole_blocks: bool,
+    whole_blocks: bool,
     unpacked: Unpacked,
+}
+
+impl Cursor {
+    /// A cursor for reading most rows of a block, one after the other, or only some.
+    pub(crate) fn walking(whole_blocks: bool) -> Cursor {
+        Cursor { whole_blocks, ..Cursor::default() }
+    }
 }
 
 #[derive(Debug)]
