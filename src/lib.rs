@@ -108,6 +108,7 @@
 
 mod actor;
 mod append;
+mod archive;
 mod backup;
 mod describe;
 mod error;
@@ -159,7 +160,8 @@ pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
 pub use receipt::Receipt;
 pub use report::{
-    Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats, Verification,
+    Archived, Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats,
+    Verification,
 };
 pub use store::Store;
 pub use time::Timestamp;

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
-use crate::format::leaf::{LeafHasher, Tree};
+use crate::format::leaf::Tree;
 use crate::head::Head;
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::indexer;
@@ -289,8 +291,8 @@ impl Reader {
         if position > self.horizon {
             return Ok(None);
         }
-        let leaf = self.log.with_row(position, |row| LeafHasher::default().leaf(&row.event, &row.batch))?;
-        Ok(leaf.and_then(|leaf| leaf.first_chunk::<16>().copied()))
+        let preimage = self.log.preimage(position)?;
+        Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
     }
 }
 

@@ -154,6 +154,22 @@ pub struct Sealed {
     pub took: Duration,
 }
 
+/// What was archived, or brought back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Archived {
+    /// Segments that changed places with their stubs.
+    pub segments: u64,
+    /// Their events.
+    pub events: u64,
+    /// Bytes of their whole files.
+    pub moved_bytes: u64,
+    /// Bytes of their stubs.
+    pub stub_bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// The store in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -62,7 +62,7 @@ fn is_there(
 }
 
 /// Reads the copy at `path` and holds every byte of it against its checks.
-fn check(
+pub(crate) fn check(
     target: &Arc<dyn Storage>,
     path: &Path,
     sealed: &SealedSegment,

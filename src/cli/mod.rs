@@ -1,6 +1,7 @@
 //! The command line: what `annals` is asked, who answers it, and how it ends.
 
 mod append;
+mod archive;
 mod args;
 mod backup;
 mod bench;
@@ -77,6 +78,7 @@ enum Verb {
     Receipt(receipt::Args),
     Check(check::Args),
     Seal(seal::Args),
+    Archive(archive::Args),
     Repair(repair::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -127,6 +129,7 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Receipt(args) => receipt::run(args, or_table, out),
         Verb::Check(args) => check::run(args, or_table, out),
         Verb::Seal(args) => seal::run(args, or_table, out),
+        Verb::Archive(args) => archive::run(args, or_table, out),
         Verb::Repair(args) => repair::run(args, or_table, out),
         Verb::Backup(args) => backup::run(args, or_table, out),
         Verb::Restore(args) => restore::run(args, or_table, out),

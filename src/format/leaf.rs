@@ -43,8 +43,17 @@ impl LeafHasher {
         Sha256::digest(self.preimage(event, batch)).into()
     }
 
+    /// The leaf of an event whose data is not at hand, but its digest is.
+    pub(crate) fn leaf_of_digest(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>, data: &Hash) -> Hash {
+        Sha256::digest(self.preimage_of_digest(event, batch, data)).into()
+    }
+
     /// What is hashed to make the leaf: a zero, the metadata, the digest of the data.
     pub(crate) fn preimage(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>) -> &[u8] {
+        self.preimage_of_digest(event, batch, &Sha256::digest(event.data()).into())
+    }
+
+    pub(crate) fn preimage_of_digest(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>, data: &Hash) -> &[u8] {
         let head = &event.head;
         let recorded = head.recorded_at.as_nanos();
         let out = &mut self.buffer;
@@ -88,7 +97,7 @@ impl LeafHasher {
         let (key, content_hash) = batch.key.unwrap_or_default();
         self.string(key.as_bytes());
         self.string(content_hash);
-        self.buffer.extend_from_slice(&Sha256::digest(event.data()));
+        self.buffer.extend_from_slice(data);
         &self.buffer
     }
 

@@ -130,6 +130,10 @@ impl Storage for DiskStorage {
         fs::hard_link(from, self.resolve(to)?)
     }
 
+    fn beside(&self, path: &Path) -> io::Result<Arc<dyn Storage>> {
+        Ok(Arc::new(DiskStorage::open(path)?))
+    }
+
     fn kind(&self) -> io::Result<FsKind> {
         fs_kind::kind_of(&self.root)
     }

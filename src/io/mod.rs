@@ -109,6 +109,11 @@ pub trait Storage: Send + Sync + Debug + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Another directory of the same kind, by its own path; it need not exist yet.
+    fn beside(&self, _path: &Path) -> io::Result<Arc<dyn Storage>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Random bytes for identities and salts; a simulated storage draws them from its seed.
     fn random(&self) -> [u8; 16] {
         random_bytes()

@@ -3,11 +3,13 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::shared::Log;
 use crate::error::{Error, Result};
 use crate::format::frame::FIRST_OFFSET;
 use crate::format::idx::{IdxBuilder, IdxFacts};
-use crate::format::leaf::{Hash, LeafHasher, Tree};
+use crate::format::leaf::{Hash, Tree};
 use crate::io::Mode;
 use crate::position::Position;
 use crate::segment::idx_file::{IdxError, IdxFile};
@@ -124,14 +126,13 @@ pub(crate) fn hash_leaves(log: &Log, tree: &mut Tree, until: Position, most: u64
 /// Calls `take` with the leaves behind the first `done` ones, in order, up to position `stop`. Holds one at a time.
 pub(crate) fn for_each_leaf(log: &Log, done: u64, stop: u64, take: &mut dyn FnMut(Hash)) -> Result<()> {
     let segments = log.segments();
-    let mut hasher = LeafHasher::default();
     let mut done = done;
     while done < stop {
         let first = Position::new(done + 1);
         let segment = segments.index_of(first).map(|index| &segments.0[index]).ok_or_else(|| log.missing(first))?;
         let row = segment.row_of(first).ok_or_else(|| log.missing(first))?;
-        segment.for_each_row_from(row, &mut |row| {
-            take(hasher.leaf(&row.event, &row.batch));
+        segment.for_each_preimage(row, &mut |preimage| {
+            take(Sha256::digest(preimage).into());
             done += 1;
             Ok(done < stop)
         })?;

@@ -225,6 +225,18 @@ impl Log {
         segment.with_row(row, each).map(Some)
     }
 
+    /// What is hashed to make the leaf of the event at a position; `None` as with [`Log::with_event`].
+    pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        let segments = self.segments.load();
+        let segment =
+            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
+        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+        segment.preimage(row).map(Some)
+    }
+
     /// The error for a position that should be there and that no file holds.
     pub(crate) fn missing(&self, position: Position) -> Error {
         let segments = self.segments.load();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::header::Mode;
+use crate::format::leaf::LeafHasher;
 use crate::format::sealed::block::Row;
 use crate::position::Position;
 use crate::time::Timestamp;
@@ -132,19 +133,25 @@ impl Segment {
         }
     }
 
-    /// Calls `each` with every row from `first` on, in order, until it says `false`.
-    pub(crate) fn for_each_row_from(&self, first: u32, each: &mut dyn FnMut(&Row<'_>) -> Result<bool>) -> Result<()> {
+    /// Calls `each` with what is hashed to make the leaf of every row from `first` on, in order, until it says
+    /// `false`.
+    pub(crate) fn for_each_preimage(&self, first: u32, each: &mut dyn FnMut(&[u8]) -> Result<bool>) -> Result<()> {
         match self {
-            Segment::Raw(raw) => raw.for_each_row_from(first, &mut |row| each(&row)),
-            Segment::Sealed(sealed) => {
-                let mut cursor = Cursor::default();
-                for row in first..sealed.rows() {
-                    if !sealed.with_row(&mut cursor, row, true, |row| each(&row))?? {
-                        break;
-                    }
-                }
-                Ok(())
+            Segment::Raw(raw) => {
+                let mut hasher = LeafHasher::default();
+                raw.for_each_row_from(first, &mut |row| each(hasher.preimage(&row.event, &row.batch)))
             }
+            Segment::Sealed(sealed) => sealed.for_each_preimage(first, &mut |_, preimage| each(preimage)),
         }
+    }
+
+    /// What is hashed to make the leaf of one row.
+    pub(crate) fn preimage(&self, row: u32) -> Result<Vec<u8>> {
+        let mut found = Vec::new();
+        self.for_each_preimage(row, &mut |preimage| {
+            found = preimage.to_vec();
+            Ok(false)
+        })?;
+        Ok(found)
     }
 }

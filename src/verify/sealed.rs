@@ -3,15 +3,15 @@
 
 use std::ops::{ControlFlow, Range};
 
+use sha2::{Digest, Sha256};
+
 use super::Work;
 use crate::error::{Corruption, Error, ErrorKind, Result};
-use crate::format::leaf::LeafHasher;
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::blocks::type_bit;
 use crate::format::sealed::envelope::{HEADER_BYTES, TAIL_BYTES};
 use crate::format::term::Dimension;
 use crate::report::Progress;
-use crate::segment::Cursor;
 use crate::segment::seal::RowTerms;
 use crate::segment::sealed::SealedSegment;
 
@@ -87,36 +87,34 @@ impl Work<'_> {
     ) -> Result<()> {
         let entry = segment.block_entry(number)?;
         parts.push(entry.head_at..entry.head_at + u64::from(entry.head_len));
-        let mut cursor = Cursor::walking(true);
-        let block = segment.block_at(&mut cursor, number)?;
+        let block = segment.read_block(number)?;
         for page in (0..block.page_count()).filter_map(|page| block.page(page)) {
             parts.push(page.offset..page.offset + u64::from(page.stored));
         }
         let dictionary = segment.dictionary()?;
         let first = number * BLOCK_ROWS;
-        let mut hasher = LeafHasher::default();
+        let end = first + segment.rows_of_block(number);
         let (mut recorded, mut occurred, mut types) = ((i64::MAX, i64::MIN), (i64::MAX, i64::MIN), 0);
-        let with_data = !segment.footer.archived;
-        for row in first..first + segment.rows_of_block(number) {
-            let (tree, roots, log) = (&mut self.tree, &mut self.roots, self.log);
-            segment.with_row(&mut cursor, row, with_data, |found| {
-                let event = &found.event;
-                if with_data && tree.size() + 1 == event.position().get() {
-                    tree.push(hasher.leaf(event, &found.batch));
-                    roots.look(tree);
-                }
-                if let Some(terms) = terms {
-                    terms.add(&found, row, dictionary);
-                }
-                for (range, time) in [(&mut recorded, event.recorded_at()), (&mut occurred, event.occurred_at())] {
-                    *range = (range.0.min(time.as_nanos()), range.1.max(time.as_nanos()));
-                }
-                types |= type_bit(log.hasher.hash(Dimension::Type, event.event_type().as_bytes()));
-            })?;
+        let mut row = first;
+        segment.for_each_preimage(first, &mut |found, preimage| {
+            let event = &found.event;
+            if self.tree.size() + 1 == event.position().get() {
+                self.tree.push(Sha256::digest(preimage).into());
+                self.roots.look(&self.tree);
+            }
+            if let Some(terms) = terms {
+                terms.add(found, row, dictionary);
+            }
+            for (range, time) in [(&mut recorded, event.recorded_at()), (&mut occurred, event.occurred_at())] {
+                *range = (range.0.min(time.as_nanos()), range.1.max(time.as_nanos()));
+            }
+            types |= type_bit(self.log.hasher.hash(Dimension::Type, event.event_type().as_bytes()));
             self.done.events += 1;
-        }
+            row += 1;
+            Ok(row < end)
+        })?;
         if (recorded, occurred, types) != (entry.recorded, entry.occurred, entry.types) {
-            let (first, last) = (segment.position(first), segment.position(first + segment.rows_of_block(number) - 1));
+            let (first, last) = (segment.position(first), segment.position(end - 1));
             let bad = Corruption::new(&segment.path, entry.head_at, "the times and types of the block", "others");
             self.damage(bad.at(first..=last));
         }

@@ -55,15 +55,21 @@ pub(crate) enum SectionId {
     Filter = 5,
     /// The zstd dictionary of the payload pages.
     PayloadDictionary = 6,
+    /// Of an archived segment: where its whole file went, as text.
+    Archive = 7,
+    /// Of an archived segment, block by block: SHA-256 of each event's data, then a CRC-32 over these.
+    DataDigests = 8,
 }
 
-const KNOWN: [SectionId; 6] = [
+const KNOWN: [SectionId; 8] = [
     SectionId::Blocks,
     SectionId::Dictionary,
     SectionId::TermPages,
     SectionId::TermDirectory,
     SectionId::Filter,
     SectionId::PayloadDictionary,
+    SectionId::Archive,
+    SectionId::DataDigests,
 ];
 
 /// Where a section stands. `codec` 1: zstd, so that `raw` bytes come of `stored` ones.

@@ -7,6 +7,7 @@
 
 mod plan;
 mod row_terms;
+pub(crate) mod stub;
 
 use std::io::IoSlice;
 
@@ -21,7 +22,7 @@ use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::{self, PageEntry, Row, payload_order};
 use crate::format::sealed::blocks::{BlockEntry, type_bit};
 use crate::format::sealed::dictionary::{Dictionary, DictionaryBuilder};
-use crate::format::sealed::envelope::{HEADER_BYTES, SealedHeader, TAIL_BYTES, Tail};
+use crate::format::sealed::envelope::{SealedHeader, TAIL_BYTES, Tail};
 use crate::format::sealed::footer::{Footer, Section, SectionId};
 use crate::format::sealed::page::PageEncoder;
 use crate::format::term::{Dimension, TermHasher};
@@ -58,7 +59,7 @@ pub(crate) fn write(
     let encoder = PageEncoder::new(plan.level, encoder_dictionary.as_ref()).map_err(zstd_failed)?;
     let header =
         SealedHeader { log: raw.header.log, base: raw.base(), block_rows: BLOCK_ROWS, sealed_at: options.sealed_at };
-    let mut out = Out { file, offset: 0, buffer: Vec::with_capacity(BUFFER_BYTES + (64 << 10)) };
+    let mut out = Out::new(file);
     out.put(&header.encode())?;
     let mut writer = Writer {
         hasher,
@@ -153,7 +154,11 @@ struct Out<'f> {
     buffer: Vec<u8>,
 }
 
-impl Out<'_> {
+impl<'f> Out<'f> {
+    fn new(file: &'f dyn File) -> Out<'f> {
+        Out { file, offset: 0, buffer: Vec::with_capacity(BUFFER_BYTES + (64 << 10)) }
+    }
+
     fn at(&self) -> u64 {
         self.offset + self.buffer.len() as u64
     }
@@ -193,6 +198,22 @@ impl Out<'_> {
         };
         self.put(stored)?;
         Ok(section)
+    }
+
+    /// Puts footer and tail, and writes what is left.
+    fn end(&mut self, footer: &Footer) -> Result<()> {
+        let (footer_at, bytes) = (self.at(), footer.encode());
+        self.put(&bytes)?;
+        let tail = Tail {
+            footer_at,
+            footer_len: bytes.len() as u32,
+            footer_crc: crc32fast::hash(&bytes),
+            file_len: footer_at + bytes.len() as u64 + TAIL_BYTES as u64,
+            log: footer.log,
+            base: footer.base,
+        };
+        self.put(&tail.encode())?;
+        self.flush()
     }
 }
 
@@ -294,20 +315,7 @@ impl Writer<'_> {
             let (stored, len) = (packed_dictionary(&plan.dictionary)?, plan.dictionary.len() as u64);
             sections.push(out.section(SectionId::PayloadDictionary, true, &stored, Some(len), 1)?);
         }
-        let footer_at = out.at();
-        let bytes = footer.encode();
-        out.put(&bytes)?;
-        let tail = Tail {
-            footer_at,
-            footer_len: bytes.len() as u32,
-            footer_crc: crc32fast::hash(&bytes),
-            file_len: footer_at + bytes.len() as u64 + TAIL_BYTES as u64,
-            log: footer.log,
-            base: footer.base,
-        };
-        out.put(&tail.encode())?;
-        out.flush()?;
-        debug_assert!(footer_at >= HEADER_BYTES as u64);
+        out.end(&footer)?;
         Ok(footer)
     }
 }

@@ -4,12 +4,14 @@
 //! asked for: the directory of the blocks, the strings, the term index and its filter through a
 //! mapping; blocks and payload pages through a cache that all segments of the log share.
 
+mod archived;
 mod cursor;
 mod lookup;
 mod parts;
 pub(crate) mod shelf;
 mod terms;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -217,29 +219,35 @@ impl SealedSegment {
     }
 
     /// Damage of some rows, as an error that names file, offset and positions.
-    fn damage(
-        &self,
-        offset: u64,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-        rows: std::ops::Range<u32>,
-    ) -> Error {
+    fn damage(&self, offset: u64, expected: impl Into<String>, found: impl Into<String>, rows: Range<u32>) -> Error {
         let last = self.position(rows.end.max(rows.start + 1) - 1);
         Corruption::new(&self.path, offset, expected, found).at(self.position(rows.start)..=last).into()
     }
 
-    fn corruption(&self, bad: &Bad, at: u64, rows: std::ops::Range<u32>) -> Error {
+    fn corruption(&self, bad: &Bad, at: u64, rows: Range<u32>) -> Error {
         self.damage(at + bad.offset, bad.expected.clone(), bad.found.clone(), rows)
     }
 
-    fn rows_range(&self, block: u32) -> std::ops::Range<u32> {
+    fn rows_range(&self, block: u32) -> Range<u32> {
         let first = block * BLOCK_ROWS;
         first..first + self.rows_of_block(block)
     }
 
     /// Reads bytes of the file and holds them against their CRC-32.
-    fn read_checked(&self, at: u64, len: usize, crc: u32, what: &str, rows: std::ops::Range<u32>) -> Result<Vec<u8>> {
-        let file = self.file()?;
+    fn read_checked(&self, at: u64, len: usize, crc: u32, what: &str, rows: Range<u32>) -> Result<Vec<u8>> {
+        self.read_checked_from(&*self.file()?, at, len, crc, what, rows)
+    }
+
+    /// The same of another file that holds a part of the segment.
+    fn read_checked_from(
+        &self,
+        file: &dyn File,
+        at: u64,
+        len: usize,
+        crc: u32,
+        what: &str,
+        rows: Range<u32>,
+    ) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let got = file
             .read_at(&mut bytes, at)
@@ -250,6 +258,17 @@ impl SealedSegment {
         let found = crc32fast::hash(&bytes);
         if found != crc {
             return Err(self.damage(at, format!("{what} of CRC {crc:08x}"), format!("CRC {found:08x}"), rows));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads bytes whose check stands among them.
+    fn read_unchecked(&self, at: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let failed = |error| Error::io(format_args!("read {}", self.path.display()), error);
+        let got = self.file()?.read_at(&mut bytes, at).map_err(failed)?;
+        if got < len {
+            return Err(self.damage(at + got as u64, format!("{len} bytes"), "the end of the file", 0..self.rows()));
         }
         Ok(bytes)
     }

@@ -6,12 +6,12 @@ use zstd::dict::DecoderDictionary;
 
 use super::shelf::Piece;
 use super::{PayloadDictionary, SealedSegment};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::Bad;
 use crate::format::sealed::block::{Block, BlockFacts, PageEntry};
 use crate::format::sealed::blocks::{BlockEntry, Blocks};
 use crate::format::sealed::dictionary::Dictionary;
-use crate::format::sealed::footer::SectionId;
+use crate::format::sealed::footer::{Section, SectionId};
 use crate::format::sealed::page;
 use crate::format::sealed::terms::TermsDirectory;
 use crate::io::Mapping;
@@ -24,7 +24,7 @@ const HELD_MAX: u64 = 512 << 20;
 
 impl SealedSegment {
     /// A section's raw bytes, checked; `None` if the segment has none.
-    fn section(&self, id: SectionId, raw_max: u64) -> Result<Option<(u64, Vec<u8>)>> {
+    pub(super) fn section(&self, id: SectionId, raw_max: u64) -> Result<Option<(u64, Vec<u8>)>> {
         let Some(section) = self.footer.section(id) else { return Ok(None) };
         let whole = 0..self.rows();
         if section.raw > raw_max || section.stored > HELD_MAX {
@@ -156,23 +156,14 @@ impl SealedSegment {
         let rows = self.rows_range(number);
         let missing = || self.damage(0, format!("page {page} of block {number}"), "none", rows.clone());
         let entry: PageEntry = block.page(page).ok_or_else(missing)?;
-        if self.footer.archived {
-            return Err(self.archived(rows));
-        }
-        if u64::from(entry.stored) > self.file_bytes() || entry.stored as usize > page::PAGE_RAW_MAX {
+        if entry.stored as usize > page::PAGE_RAW_MAX {
             return Err(self.damage(entry.offset, "a page within the file", entry.stored.to_string(), rows));
         }
-        let stored = self.read_checked(entry.offset, entry.stored as usize, entry.crc, "a page", rows.clone())?;
+        let file = if self.footer.archived { self.whole_file(&rows)? } else { self.file()? };
+        let (at, len) = (entry.offset, entry.stored as usize);
+        let stored = self.read_checked_from(&*file, at, len, entry.crc, "a page", rows.clone())?;
         page::decode(&stored, entry.raw as usize, self.payload_dictionary()?, raw)
             .map_err(|bad| self.corruption(&bad, entry.offset, rows))
-    }
-
-    fn archived(&self, rows: std::ops::Range<u32>) -> Error {
-        let (first, last) = (self.position(rows.start), self.position(rows.end - 1));
-        Error::new(
-            ErrorKind::Archived,
-            format!("the data of positions {first} to {last} was moved out of {}", self.path.display()),
-        )
     }
 
     /// Reads and checks everything that is not a block or a payload page: directory, strings, dictionary, filter, and
@@ -189,13 +180,25 @@ impl SealedSegment {
         let mut raw = Vec::new();
         for number in 0..self.footer.blocks {
             let block = self.read_block(number)?;
-            if !self.footer.archived {
-                for page in 0..block.page_count() {
-                    self.read_page(number, &block, page, &mut raw)?;
-                }
+            for page in (0..block.page_count()).filter(|_| !self.footer.archived) {
+                self.read_page(number, &block, page, &mut raw)?;
             }
             each(u64::from(number + 1) * self.file_bytes() / u64::from(self.footer.blocks))?;
         }
         Ok(())
+    }
+
+    /// A block's entry and the bytes of its head.
+    pub(crate) fn head_bytes(&self, number: u32) -> Result<(BlockEntry, Vec<u8>)> {
+        let entry = self.block_entry(number)?;
+        let rows = self.rows_range(number);
+        let head = self.read_checked(entry.head_at, entry.head_len as usize, entry.head_crc, "a block", rows)?;
+        Ok((entry, head))
+    }
+
+    /// A section's bytes as they stand in the file, checked.
+    pub(crate) fn stored_section(&self, section: &Section) -> Result<Vec<u8>> {
+        let what = format!("section {}", section.id);
+        self.read_checked(section.offset, section.stored as usize, section.crc, &what, 0..self.rows())
     }
 }

@@ -1,0 +1,77 @@
+//! `annals archive`: the data of old segments goes elsewhere, or comes back.
+
+use std::path::PathBuf;
+
+use annals::{Archived, Durability, Timestamp};
+use serde::Serialize;
+
+use super::args::StoreArg;
+use super::fail::{Code, Done, Failure};
+use super::out::{Format, Out};
+use super::{open, text};
+
+/// Move the data of old sealed segments into files of another directory, or bring it back
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArg,
+    /// Segments whose last event was recorded before this time
+    #[arg(long, value_name = "TIME", required_unless_present = "back")]
+    before: Option<String>,
+    /// The directory that takes their files
+    #[arg(long, value_name = "DIR", required_unless_present = "back")]
+    to: Option<PathBuf>,
+    /// Bring back what this directory holds
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["before", "to"])]
+    back: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    segments: u64,
+    events: u64,
+    moved_bytes: u64,
+    stub_bytes: u64,
+    seconds: f64,
+}
+
+pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
+    let before = args.before.as_deref().map(Timestamp::parse).transpose();
+    let before = before.map_err(|error| Failure::new(Code::Usage, format!("--before: {error}")))?;
+    let path = args.store.path()?;
+    let synced = open::reading(&path)?.segments().last().is_none_or(|newest| newest.synced);
+    let durability = if synced { Durability::Synced } else { Durability::Written { sync_every: open::SYNC_EVERY } };
+    let store = open::writing(&path, durability)?;
+    let failed = |error: annals::Error| Failure::of_store(&error, &path);
+    let (done, verb) = match (&args.back, before, &args.to) {
+        (Some(dir), _, _) => (store.unarchive(dir).map_err(failed)?, "brought back"),
+        (None, Some(before), Some(dir)) => (store.archive(before, dir).map_err(failed)?, "archived"),
+        _ => return Err(Failure::new(Code::Usage, "--before TIME and --to DIR, or --back DIR".to_owned())),
+    };
+    open::close(&store, &path)?;
+    shown(&done, verb, format, out)
+}
+
+fn shown(done: &Archived, verb: &str, format: Format, out: &mut Out) -> Done {
+    if format != Format::Table {
+        let answer = Answer {
+            segments: done.segments,
+            events: done.events,
+            moved_bytes: done.moved_bytes,
+            stub_bytes: done.stub_bytes,
+            seconds: done.took.as_secs_f64(),
+        };
+        return out.json(&answer, format);
+    }
+    if done.segments == 0 {
+        return out.line("no segment that fits");
+    }
+    out.line(&format!(
+        "{verb} {} with {}: files of {}, stubs of {}, in {}",
+        text::counted(done.segments, "segment"),
+        text::counted(done.events, "event"),
+        text::bytes(done.moved_bytes),
+        text::bytes(done.stub_bytes),
+        text::span(done.took)
+    ))
+}
