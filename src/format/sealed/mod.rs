@@ -10,5 +10,7 @@
 // Nothing seals segments yet; this goes with the first caller.
 #![allow(dead_code)]
 
+pub(crate) mod bits;
 pub(crate) mod block;
+pub(crate) mod column;
 pub(crate) mod dictionary;
