@@ -236,7 +236,7 @@ impl Ints {
 
 /// Reads a column from the front; `end` is where the bytes in hand end.
 fn parse(codec: u8, take: &mut Take<'_>, end: usize, count: usize, depth: u8) -> Option<Ints> {
-    let mut inner_column = |take: &mut Take<'_>, count: usize, depth: u8| -> Option<Box<Ints>> {
+    let inner_column = |take: &mut Take<'_>, count: usize, depth: u8| -> Option<Box<Ints>> {
         let codec = take.u8()?;
         parse(codec, take, end, count, depth).map(Box::new)
     };

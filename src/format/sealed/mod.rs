@@ -14,3 +14,6 @@ pub(crate) mod bits;
 pub(crate) mod block;
 pub(crate) mod column;
 pub(crate) mod dictionary;
+pub(crate) mod ids;
+pub(crate) mod sections;
+pub(crate) mod strings;
