@@ -220,7 +220,8 @@ impl Dictionary {
         if zero != 0 || scopes >> StringColumn::ALL.len() != 0 {
             return Err(Bad::new(0, "scopes of known columns", format!("{scopes:#x}")));
         }
-        let sections = Sections::parse(bytes, HEADER_BYTES, u32_at(bytes, 4).ok_or_else(short)?, &SECTIONS)?;
+        let sections =
+            Sections::parse(bytes, HEADER_BYTES, u32_at(bytes, 4).ok_or_else(short)?, |id| SECTIONS.contains(&id))?;
         let mut at = 0;
         let mut columns: [Option<Strings>; StringColumn::ALL.len()] = Default::default();
         for (index, column) in columns.iter_mut().enumerate() {

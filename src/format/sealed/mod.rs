@@ -10,10 +10,13 @@
 // Nothing seals segments yet; this goes with the first caller.
 #![allow(dead_code)]
 
+mod assemble;
 pub(crate) mod bits;
 pub(crate) mod block;
 pub(crate) mod column;
 pub(crate) mod dictionary;
+mod encode;
 pub(crate) mod ids;
+mod literals;
 pub(crate) mod sections;
 pub(crate) mod strings;

@@ -117,8 +117,8 @@ pub(crate) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Reads a table of `count` entries at `at`, whose bodies fill the bytes; `known` are the ids that mean something.
-    pub(crate) fn parse(bytes: &'a [u8], at: usize, count: u32, known: &[u8]) -> Parsed<Sections<'a>> {
+    /// Reads a table of `count` entries at `at`, whose bodies fill the bytes; `known` says which ids mean something.
+    pub(crate) fn parse(bytes: &'a [u8], at: usize, count: u32, known: impl Fn(u8) -> bool) -> Parsed<Sections<'a>> {
         let short = || Bad::new(at as u64, format!("a table of {count} sections"), "the end");
         let table_bytes = (count as usize).checked_mul(ENTRY_BYTES).ok_or_else(short)?;
         let table = bytes.get(at..).and_then(|rest| rest.get(..table_bytes)).ok_or_else(short)?;
@@ -135,7 +135,7 @@ impl<'a> Sections<'a> {
             if end > bytes.len() {
                 return Err(Bad::new(entry_at + 4, "a section within the bytes", format!("an end at {end}")));
             }
-            match (known.contains(&id), flags & REQUIRED != 0) {
+            match (known(id), flags & REQUIRED != 0) {
                 (true, _) => sections.push(Section { id, codec, body: body..end }),
                 (false, true) => {
                     return Err(Bad::new(entry_at, "sections that this version knows", format!("section {id}")));
