@@ -49,6 +49,11 @@ const EXTENSION_INCOMPATIBLE: u8 = 128;
 const CONTENT_CODES: [(u8, &str); 4] = [(0, ""), (1, CONTENT_JSON), (2, "application/octet-stream"), (3, "text/plain")];
 const CONTENT_IN_TEXT: u8 = 255;
 
+/// The content type itself if the format has a code for it; such a one never stands in an event's text.
+pub(crate) fn known_content_type(content_type: &str) -> Option<&'static str> {
+    CONTENT_CODES.iter().map(|(_, text)| *text).find(|text| *text == content_type)
+}
+
 /// A record whose lengths add up and whose text is UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {

@@ -1,17 +1,128 @@
-//! The block head.
+//! The head of a block: up to 1,024 rows, all that is known of their events but the data.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | rows, 1 to 1,024 |
+//! | 4 | 4 | payload pages |
+//! | 8 | 4 | flags: 1 payloads are ordered by subject; the others are incompatible |
+//! | 12 | 4 | number of sections |
+//! | 16 | 8 | offset of the first page in the file |
+//! | 24 | | sections, see `sections.rs` |
+//!
+//! A reference is 1 for the first string of its column, in the segment dictionary or in this block as the dictionary
+//! says; 0 is none. The sections, columns with one value a row if not said otherwise:
+//!
+//! | section | what |
+//! |---|---|
+//! | 1 | flags: 1 last of its batch, 2 occurred_at given, 4 imported, 8 clock suspect, 16 wall clock kept, 32 caused |
+//! | 2 | epoch |
+//! | 3 | recorded_at, ns since 1970 |
+//! | 4 | wall clock less recorded_at, where kept |
+//! | 5 | occurred_at, where given |
+//! | 6 | position less that of the cause, where caused |
+//! | 7 | length of the data |
+//! | 8 | id: 0 none given, 1 a literal (the next one of `literals.rs`), 2 + n template n of the dictionary |
+//! | 9 | number of the id, where its template keeps one |
+//! | 10 | subject: its ordinal among the block's subjects, 1 for the first, in order of appearance |
+//! | 11 to 16 | references: type, actor, on_behalf_of, source, correlation, content type |
+//! | 17, 18 | tag list, metadata list: ordinal among those of the block; 0 none |
+//! | 20 | list: references of the block's subjects; only if they are in the dictionary |
+//! | 21 | for each subject of the block: the version of its first row |
+//! | 22 | list: lengths of the tag lists |
+//! | 23 | references of the tags of all lists |
+//! | 24 | list: entries of the metadata lists |
+//! | 25, 26 | references of the names, and of the values, of all lists |
+//! | 32 to 41 | list: lengths of the block's own strings of column 0 to 9 |
+//! | 48 to 51 | literal ids, see `literals.rs` |
+//! | 56 | list: rows that are the first of a batch with an idempotency key |
+//! | 57 | for each of them: length of the key |
+//! | 58 | raw: for each of them the content hash, 32 bytes |
+//! | 60, 61, 62 | for each page: rank of its first payload, stored length, CRC-32 of the stored bytes |
+//! | 64 | text: strings of columns 0 to 9, rests of literal ids, keys |
+//!
+//! Reserved: 72 payload codec, 73 encryption key id, 74 origin of a replicated event.
+//!
+//! A row's version is that of its subject's first row plus the subject's rows before it. Payloads stand one after the
+//! other in order of rank: that of the rows, or of the rows sorted by subject (stable). A page ends where the next
+//! one begins; its raw length is the sum of its payloads' lengths. The pages stand one after the other in the file.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::column::Ints;
 use super::dictionary::{Dictionary, StringColumn};
+use super::literals::{self, Literals};
+use super::sections::Sections;
+use super::strings::Strings;
 use crate::event::{EventRef, LogId};
+use crate::format::bytes::{u32_at, u64_at};
 use crate::format::leaf::BatchFacts;
 use crate::format::{Bad, Parsed};
+use crate::limits::DATA_BYTES_MAX;
 use crate::position::Position;
 use crate::time::Timestamp;
 
+pub(crate) use super::assemble::{Scratch, Unpacked};
+pub(crate) use super::encode::{encode, payload_order};
+
 /// Rows of a block at most.
 pub(crate) const ROWS_MAX: u32 = 1024;
+/// Bytes of all strings of a block at most; whoever fills blocks ends one before it has more.
+pub(crate) const TEXT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a raw page at most: a payload may be a page of its own.
+pub(crate) const PAGE_RAW_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
+pub(super) const META_ENTRIES_MAX: usize = crate::limits::META_ENTRIES_MAX;
+pub(super) const HASH_BYTES: usize = 32;
+const TAGS_MAX: usize = u8::MAX as usize;
+const HEADER_BYTES: usize = 24;
+pub(super) const BY_SUBJECT: u32 = 1;
+
+pub(super) const LAST_OF_BATCH: u8 = 1;
+pub(super) const OCCURRED: u8 = 2;
+pub(super) const IMPORTED: u8 = 4;
+pub(super) const CLOCK_SUSPECT: u8 = 8;
+pub(super) const WALL: u8 = 16;
+pub(super) const CAUSE: u8 = 32;
+/// Those that the leaf of an event has.
+const LEAF_FLAGS: u8 = LAST_OF_BATCH | OCCURRED | IMPORTED | CLOCK_SUSPECT;
+
+pub(super) const ID_NONE: i64 = 0;
+pub(super) const ID_LITERAL: i64 = 1;
+pub(super) const ID_TEMPLATES: i64 = 2;
+
+/// String columns of which each row has one.
+pub(super) const ROW_STRINGS: usize = 7;
+
+/// Ids of sections.
+pub(super) mod section {
+    pub(crate) const FLAGS: u8 = 1;
+    pub(crate) const EPOCH: u8 = 2;
+    pub(crate) const RECORDED: u8 = 3;
+    pub(crate) const WALL: u8 = 4;
+    pub(crate) const OCCURRED: u8 = 5;
+    pub(crate) const CAUSE: u8 = 6;
+    pub(crate) const DATA_LEN: u8 = 7;
+    pub(crate) const ID_FORM: u8 = 8;
+    pub(crate) const ID_NUMBER: u8 = 9;
+    pub(crate) const REFERENCES: u8 = 10;
+    pub(crate) const TAG_LIST: u8 = 17;
+    pub(crate) const META_LIST: u8 = 18;
+    pub(crate) const SUBJECTS: u8 = 20;
+    pub(crate) const VERSIONS: u8 = 21;
+    pub(crate) const TAG_LISTS: u8 = 22;
+    pub(crate) const TAGS: u8 = 23;
+    pub(crate) const META_LISTS: u8 = 24;
+    pub(crate) const META_NAMES: u8 = 25;
+    pub(crate) const META_VALUES: u8 = 26;
+    pub(crate) const STRINGS: u8 = 32;
+    pub(crate) const KEY_ROWS: u8 = 56;
+    pub(crate) const KEY_LENS: u8 = 57;
+    pub(crate) const KEY_HASHES: u8 = 58;
+    pub(crate) const PAGE_FIRST: u8 = 60;
+    pub(crate) const PAGE_STORED: u8 = 61;
+    pub(crate) const PAGE_CRC: u8 = 62;
+    pub(crate) const TEXT: u8 = 64;
+}
 
 /// What a block's head does not say itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +153,7 @@ pub(crate) struct PageEntry {
     pub(crate) crc: u32,
 }
 
-/// Where a payload lies in its raw page. Of length 0: no page needs to be read, and `page` is 0.
+/// Where a payload lies in its raw page. Of length 0: no page needs to be read, and all is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PayloadPlace {
     pub(crate) page: u32,
@@ -61,162 +172,586 @@ pub(crate) struct BatchRows {
     pub(crate) goes_on: bool,
 }
 
-/// The order in which payloads are laid down: rank -> row.
-pub(crate) fn payload_order(_rows: &[Row<'_>], _by_subject: bool) -> Vec<u32> {
-    Vec::new()
+/// Columns with one value a row, packed.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) flags: Ints,
+    pub(super) epoch: Ints,
+    pub(super) recorded: Ints,
+    pub(super) wall: Ints,
+    pub(super) occurred: Ints,
+    pub(super) cause: Ints,
+    pub(super) data_len: Ints,
+    pub(super) id_form: Ints,
+    pub(super) id_number: Ints,
+    pub(super) references: [Ints; ROW_STRINGS],
+    pub(super) tag_list: Ints,
+    pub(super) meta_list: Ints,
 }
 
-/// Appends the head of a block. `pages` stand one after the other from `pages_at` on and hold the payloads in
-/// [`payload_order`].
-pub(crate) fn encode(
-    _rows: &[Row<'_>],
-    _dictionary: &Dictionary,
-    _by_subject: bool,
-    _pages_at: u64,
-    _pages: &[PageEntry],
-    _out: &mut Vec<u8>,
-) -> Parsed<()> {
-    unwritten()
+/// Lists of references: where each ends among the elements.
+#[derive(Debug)]
+pub(super) struct Lists {
+    ends: Box<[u32]>,
 }
 
-fn unwritten<T>() -> Parsed<T> {
-    Err(Bad::new(0, "a block", "not written yet"))
+impl Lists {
+    fn parse(bytes: &[u8], lengths: &Ints, list_max: usize) -> Parsed<Lists> {
+        let mut all = Vec::new();
+        lengths.unpack(bytes, &mut all);
+        let mut end = 0;
+        let ends = all.into_iter().map(|len| match usize::try_from(len) {
+            Ok(len) if len <= list_max => {
+                end += len as u32;
+                Ok(end)
+            }
+            _ => Err(Bad::new(0, format!("a list of at most {list_max}"), len.to_string())),
+        });
+        Ok(Lists { ends: ends.collect::<Parsed<_>>()? })
+    }
+
+    fn elements(&self) -> usize {
+        self.ends.last().map_or(0, |end| *end as usize)
+    }
+
+    /// The elements of the list with an ordinal; 0 is the empty one.
+    pub(super) fn range(&self, ordinal: i64) -> Parsed<Range<usize>> {
+        let end_of = |ordinal: i64| match ordinal {
+            0 => Some(0),
+            _ => self.ends.get(usize::try_from(ordinal - 1).ok()?).map(|end| *end as usize),
+        };
+        match (ordinal, end_of(ordinal)) {
+            (0, _) => Ok(0..0),
+            (1.., Some(end)) => Ok(end_of(ordinal - 1).unwrap_or_default()..end),
+            _ => Err(Bad::new(0, format!("one of {} lists", self.ends.len()), ordinal.to_string())),
+        }
+    }
 }
-
-/// Buffers for the event in hand.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {}
-
-/// All columns of a block as arrays, for a walk over its rows.
-#[derive(Debug, Default)]
-pub(crate) struct Unpacked {}
 
 /// A parsed block head: columns stay packed, texts are decoded.
 #[derive(Debug)]
-pub(crate) struct Block {}
+pub(crate) struct Block {
+    pub(super) head: Box<[u8]>,
+    pub(super) text: Box<str>,
+    pub(super) facts: BlockFacts,
+    pub(super) dictionary: Arc<Dictionary>,
+    pub(super) columns: Columns,
+    /// The block's own strings, where the column has block scope.
+    strings: [Strings; StringColumn::ALL.len()],
+    /// Where subjects are in the dictionary: their references.
+    subjects: Option<Box<[u32]>>,
+    pub(super) versions: Box<[i64]>,
+    pub(super) tag_lists: Lists,
+    pub(super) tags: Ints,
+    pub(super) meta_lists: Lists,
+    pub(super) meta_names: Ints,
+    pub(super) meta_values: Ints,
+    pub(super) literals: Literals,
+    /// For each row with a literal id its ordinal among them; empty if none has one.
+    pub(super) literal_of: Box<[u16]>,
+    key_rows: Box<[i64]>,
+    keys: Strings,
+    key_hashes: Range<usize>,
+    pages: Box<[PageEntry]>,
+    /// For each row: rows of its subject before it.
+    pub(super) ordinals: Box<[u16]>,
+    /// For each row: its page, and where its payload starts there. Empty if there are no pages.
+    places: Box<[(u16, u32)]>,
+}
+
+/// The sections that this version knows.
+fn is_known(id: u8) -> bool {
+    let columns = section::FLAGS..=section::META_LIST;
+    let lists = section::SUBJECTS..=section::META_VALUES;
+    let strings = section::STRINGS..section::STRINGS + StringColumn::ALL.len() as u8;
+    let keys = section::KEY_ROWS..=section::KEY_HASHES;
+    let pages = section::PAGE_FIRST..=section::PAGE_CRC;
+    let ranges = [columns, lists, keys, pages];
+    ranges.iter().any(|range| range.contains(&id))
+        || strings.contains(&id)
+        || literals::SECTIONS.contains(&id)
+        || id == section::TEXT
+}
 
 impl Block {
-    pub(crate) fn parse(_head: Box<[u8]>, _facts: BlockFacts, _dictionary: Arc<Dictionary>) -> Parsed<Block> {
-        unwritten()
+    pub(crate) fn parse(head: Box<[u8]>, facts: BlockFacts, dictionary: Arc<Dictionary>) -> Parsed<Block> {
+        let bytes = &*head;
+        let short = || Bad::new(0, "the head of a block", format!("{} bytes", bytes.len()));
+        let [rows, page_count, flags, count] = [0, 4, 8, 12].map(|at| u32_at(bytes, at).ok_or_else(short));
+        let (rows, page_count, flags, count) = (rows?, page_count?, flags?, count?);
+        let pages_at = u64_at(bytes, 16).ok_or_else(short)?;
+        if rows != facts.rows || !(1..=ROWS_MAX).contains(&rows) {
+            return Err(Bad::new(0, format!("{} rows, 1 to 1024", facts.rows), rows.to_string()));
+        }
+        if page_count > rows {
+            return Err(Bad::new(4, format!("at most {rows} pages"), page_count.to_string()));
+        }
+        if flags & !BY_SUBJECT != 0 {
+            return Err(Bad::new(8, "flags of format version 1", format!("{flags:#x}")));
+        }
+        if facts.base.get().checked_add(u64::from(rows)).is_none() {
+            return Err(Bad::new(0, "positions of 64 bits", format!("{rows} from {}", facts.base)));
+        }
+        let rows = rows as usize;
+        let sections = Sections::parse(bytes, HEADER_BYTES, count, is_known)?;
+        let column = |id: u8| sections.column(id, rows);
+        let mut references: [Ints; ROW_STRINGS] = Default::default();
+        for (references, id) in references.iter_mut().zip(section::REFERENCES..) {
+            *references = column(id)?;
+        }
+        let columns = Columns {
+            flags: column(section::FLAGS)?,
+            epoch: column(section::EPOCH)?,
+            recorded: column(section::RECORDED)?,
+            wall: column(section::WALL)?,
+            occurred: column(section::OCCURRED)?,
+            cause: column(section::CAUSE)?,
+            data_len: column(section::DATA_LEN)?,
+            id_form: column(section::ID_FORM)?,
+            id_number: column(section::ID_NUMBER)?,
+            references,
+            tag_list: column(section::TAG_LIST)?,
+            meta_list: column(section::META_LIST)?,
+        };
+
+        let mut values = Vec::new();
+        let mut text_bytes = 0;
+        let mut strings: [Strings; StringColumn::ALL.len()] = Default::default();
+        for (column, strings) in StringColumn::ALL.into_iter().zip(&mut strings) {
+            let max = match column {
+                StringColumn::Tag => rows * TAGS_MAX,
+                StringColumn::MetaName | StringColumn::MetaValue => rows * META_ENTRIES_MAX,
+                _ => rows,
+            };
+            let lengths = sections.list(section::STRINGS + column as u8, max)?;
+            *strings = Strings::lay_out(bytes, &lengths, TEXT_BYTES_MAX, &mut text_bytes)?;
+        }
+        let literals = Literals::parse(&sections, bytes, rows, TEXT_BYTES_MAX, &mut text_bytes)?;
+        let key_rows = sections.list(section::KEY_ROWS, rows)?;
+        let key_lens = sections.column(section::KEY_LENS, key_rows.count())?;
+        let keys = Strings::lay_out(bytes, &key_lens, TEXT_BYTES_MAX, &mut text_bytes)?;
+        let key_hashes = sections.raw(section::KEY_HASHES)?;
+        if key_hashes.len() != key_rows.count() * HASH_BYTES {
+            return Err(Bad::new(key_hashes.start as u64, "a hash for each key", "another number"));
+        }
+        key_rows.unpack(bytes, &mut values);
+        let key_rows: Box<[i64]> = values.as_slice().into();
+        let text = sections.text(section::TEXT, text_bytes)?;
+        strings.iter().chain([&keys]).try_for_each(|strings| strings.check(&text))?;
+        literals.check(&text)?;
+
+        let subjects = match dictionary.has(StringColumn::Subject) {
+            true => {
+                sections.list(section::SUBJECTS, rows)?.unpack(bytes, &mut values);
+                let reference = |value: &i64| {
+                    let reference = u32::try_from(*value).ok()?;
+                    dictionary.value(StringColumn::Subject, reference).map(|_| reference)
+                };
+                let outside = || Bad::new(0, "subjects of the dictionary", "a reference to none");
+                Some(values.iter().map(reference).collect::<Option<Box<[u32]>>>().ok_or_else(outside)?)
+            }
+            false => None,
+        };
+        let subject_count = match &subjects {
+            Some(subjects) => subjects.len(),
+            None => strings[StringColumn::Subject as usize].len() as usize,
+        };
+        sections.column(section::VERSIONS, subject_count)?.unpack(bytes, &mut values);
+        let versions: Box<[i64]> = values.as_slice().into();
+        let tag_lists = Lists::parse(bytes, &sections.list(section::TAG_LISTS, rows)?, TAGS_MAX)?;
+        let tags = sections.column(section::TAGS, tag_lists.elements())?;
+        let meta_lists = Lists::parse(bytes, &sections.list(section::META_LISTS, rows)?, META_ENTRIES_MAX)?;
+        let meta_names = sections.column(section::META_NAMES, meta_lists.elements())?;
+        let meta_values = sections.column(section::META_VALUES, meta_lists.elements())?;
+        let literal_of = literal_ordinals(&columns.id_form, bytes, literals.len())?;
+
+        columns.references[StringColumn::Subject as usize].unpack(bytes, &mut values);
+        let (ordinals, counts) = ordinals(&values, subject_count)?;
+        let mut lens = Vec::new();
+        columns.data_len.unpack(bytes, &mut lens);
+        if !lens.iter().all(|len| (0..=DATA_BYTES_MAX as i64).contains(len)) {
+            return Err(Bad::new(0, "lengths of data within the limit", "a longer one"));
+        }
+        let by_subject = (flags & BY_SUBJECT != 0).then_some((&values[..], &counts[..], &ordinals[..]));
+        let order = order(rows, by_subject);
+        let page = |id| -> Parsed<Vec<i64>> {
+            let mut values = Vec::new();
+            sections.column(id, page_count as usize)?.unpack(bytes, &mut values);
+            Ok(values)
+        };
+        let (firsts, stored, crcs) =
+            (page(section::PAGE_FIRST)?, page(section::PAGE_STORED)?, page(section::PAGE_CRC)?);
+        let (pages, places) = lay_pages(&order, &lens, pages_at, &firsts, &stored, &crcs)?;
+        Ok(Block {
+            text,
+            facts,
+            dictionary,
+            columns,
+            strings,
+            subjects,
+            versions,
+            tag_lists,
+            tags,
+            meta_lists,
+            meta_names,
+            meta_values,
+            literals,
+            literal_of,
+            key_rows,
+            keys,
+            key_hashes,
+            pages,
+            ordinals,
+            places,
+            head,
+        })
+    }
+
+    pub(crate) fn facts(&self) -> &BlockFacts {
+        &self.facts
     }
 
     pub(crate) fn rows(&self) -> u32 {
-        0
+        self.facts.rows
     }
 
     /// Bytes held, about.
     pub(crate) fn memory(&self) -> usize {
-        0
+        let strings = self.strings.iter().chain([&self.keys]).map(Strings::memory).sum::<usize>();
+        size_of::<Block>()
+            + self.head.len()
+            + self.text.len()
+            + strings
+            + self.literals.memory()
+            + size_of_val(&*self.versions)
+            + size_of_val(&*self.literal_of)
+            + size_of_val(&*self.key_rows)
+            + size_of_val(&*self.pages)
+            + size_of_val(&*self.ordinals)
+            + size_of_val(&*self.places)
+            + size_of_val(&*self.tag_lists.ends)
+            + size_of_val(&*self.meta_lists.ends)
     }
 
     pub(crate) fn page_count(&self) -> u32 {
-        0
+        self.pages.len() as u32
     }
 
-    pub(crate) fn page(&self, _index: u32) -> Option<PageEntry> {
-        None
+    pub(crate) fn page(&self, index: u32) -> Option<PageEntry> {
+        self.pages.get(index as usize).copied()
     }
 
-    pub(crate) fn payload(&self, _row: u32) -> Parsed<PayloadPlace> {
-        unwritten()
+    /// The row as an index, if there is such a row.
+    pub(super) fn index(&self, row: u32) -> Parsed<usize> {
+        match row < self.facts.rows {
+            true => Ok(row as usize),
+            false => Err(Bad::new(0, format!("a row below {}", self.facts.rows), row.to_string())),
+        }
     }
 
-    /// Puts the event together; `data` is what stands at its [`Block::payload`].
-    pub(crate) fn event<'a>(&'a self, _row: u32, _scratch: &'a mut Scratch, _data: &'a [u8]) -> Parsed<Row<'a>> {
-        unwritten()
+    pub(crate) fn payload(&self, row: u32) -> Parsed<PayloadPlace> {
+        let len = self.columns.data_len.get(&self.head, self.index(row)?);
+        Ok(self.place(row as usize, len))
     }
 
-    pub(crate) fn unpack(&self, _unpacked: &mut Unpacked) -> Parsed<()> {
-        unwritten()
+    pub(super) fn place(&self, index: usize, len: i64) -> PayloadPlace {
+        match self.places.get(index) {
+            Some((page, start)) if len > 0 => {
+                PayloadPlace { page: u32::from(*page), start: *start as usize, len: len as usize }
+            }
+            _ => PayloadPlace::default(),
+        }
     }
 
-    /// As [`Block::payload`], from columns unpacked before.
-    pub(crate) fn payload_unpacked(&self, _unpacked: &Unpacked, _row: u32) -> Parsed<PayloadPlace> {
-        unwritten()
-    }
-
-    /// As [`Block::event`], from columns unpacked before.
-    pub(crate) fn event_unpacked<'a>(
-        &'a self,
-        _unpacked: &'a Unpacked,
-        _row: u32,
-        _scratch: &'a mut Scratch,
-        _data: &'a [u8],
-    ) -> Parsed<Row<'a>> {
-        unwritten()
-    }
-
-    pub(crate) fn recorded_at(&self, _row: u32) -> Parsed<Timestamp> {
-        unwritten()
+    pub(crate) fn recorded_at(&self, row: u32) -> Parsed<Timestamp> {
+        Ok(Timestamp::from_nanos(self.columns.recorded.get(&self.head, self.index(row)?)))
     }
 
     /// `recorded_at` where none was given.
-    pub(crate) fn occurred_at(&self, _row: u32) -> Parsed<Timestamp> {
-        unwritten()
+    pub(crate) fn occurred_at(&self, row: u32) -> Parsed<Timestamp> {
+        match self.flags(row)? & OCCURRED {
+            0 => self.recorded_at(row),
+            _ => Ok(Timestamp::from_nanos(self.columns.occurred.get(&self.head, row as usize))),
+        }
     }
 
-    pub(crate) fn epoch(&self, _row: u32) -> Parsed<u64> {
-        unwritten()
+    pub(crate) fn epoch(&self, row: u32) -> Parsed<u64> {
+        Ok(self.columns.epoch.get(&self.head, self.index(row)?).cast_unsigned())
     }
 
-    pub(crate) fn version(&self, _row: u32) -> Parsed<u64> {
-        unwritten()
+    pub(crate) fn version(&self, row: u32) -> Parsed<u64> {
+        let index = self.index(row)?;
+        Ok(self.version_of(index, self.local_subject(index)))
     }
 
-    pub(crate) fn causation(&self, _row: u32) -> Parsed<Option<Position>> {
-        unwritten()
+    /// `local` is the ordinal of the row's subject in the block.
+    pub(super) fn version_of(&self, index: usize, local: i64) -> u64 {
+        let first = usize::try_from(local - 1).ok().and_then(|local| self.versions.get(local).copied());
+        let before = self.ordinals.get(index).copied().unwrap_or_default();
+        first.unwrap_or_default().cast_unsigned().wrapping_add(u64::from(before))
     }
 
-    pub(crate) fn subject(&self, _row: u32) -> Parsed<&str> {
-        unwritten()
+    fn local_subject(&self, index: usize) -> i64 {
+        self.columns.references[StringColumn::Subject as usize].get(&self.head, index)
+    }
+
+    pub(crate) fn causation(&self, row: u32) -> Parsed<Option<Position>> {
+        let index = self.index(row)?;
+        let back = self.columns.cause.get(&self.head, index).cast_unsigned();
+        let caused = self.raw_flags(index) & CAUSE != 0;
+        Ok(caused.then(|| Position::new((self.facts.base.get() + u64::from(row)).wrapping_sub(back))))
+    }
+
+    pub(crate) fn subject(&self, row: u32) -> Parsed<&str> {
+        let local = self.local_subject(self.index(row)?);
+        self.subject_text(local)
+    }
+
+    pub(super) fn subject_text(&self, local: i64) -> Parsed<&str> {
+        let reference = self.subject_reference(local);
+        let value = reference.and_then(|reference| self.value(StringColumn::Subject, reference));
+        value.ok_or_else(|| no_string(StringColumn::Subject, local))
+    }
+
+    fn subject_reference(&self, local: i64) -> Option<u32> {
+        let local = u32::try_from(local).ok()?;
+        match &self.subjects {
+            Some(subjects) => subjects.get(local.checked_sub(1)? as usize).copied(),
+            None => Some(local),
+        }
+    }
+
+    fn raw_flags(&self, index: usize) -> u8 {
+        self.columns.flags.get(&self.head, index) as u8
     }
 
     /// The flags of the row's leaf: 1 last of its batch, 2 occurred_at given, 4 imported, 8 clock suspect.
-    pub(crate) fn flags(&self, _row: u32) -> Parsed<u8> {
-        unwritten()
+    pub(crate) fn flags(&self, row: u32) -> Parsed<u8> {
+        Ok(self.raw_flags(self.index(row)?) & LEAF_FLAGS)
     }
 
     /// The reference of a column that has one a row (all but tags and metadata): see [`Block::value`].
-    pub(crate) fn reference(&self, _column: StringColumn, _row: u32) -> Parsed<u32> {
-        unwritten()
+    pub(crate) fn reference(&self, column: StringColumn, row: u32) -> Parsed<u32> {
+        let index = self.index(row)?;
+        let packed = self.columns.references.get(column as usize);
+        let value = packed.ok_or_else(|| no_string(column, 0))?.get(&self.head, index);
+        let reference = match column {
+            StringColumn::Subject => self.subject_reference(value),
+            _ => u32::try_from(value).ok(),
+        };
+        reference.ok_or_else(|| no_string(column, value))
     }
 
     /// The string behind a reference, 0 being none; whichever scope the column has.
-    pub(crate) fn value(&self, _column: StringColumn, _reference: u32) -> Option<&str> {
-        None
+    pub(crate) fn value(&self, column: StringColumn, reference: u32) -> Option<&str> {
+        match self.dictionary.has(column) {
+            true => self.dictionary.value(column, reference),
+            false => self.strings[column as usize].get(&self.text, reference),
+        }
+    }
+
+    /// The string of a reference as a column has it; empty for 0.
+    pub(super) fn text_of(&self, column: StringColumn, reference: i64) -> Parsed<&str> {
+        match u32::try_from(reference) {
+            Ok(0) => Ok(""),
+            Ok(reference) => self.value(column, reference).ok_or_else(|| no_string(column, reference.into())),
+            Err(_) => Err(no_string(column, reference)),
+        }
     }
 
     /// References of a row's tags.
-    pub(crate) fn tags(&self, _row: u32) -> Parsed<impl ExactSizeIterator<Item = u32>> {
-        unwritten::<std::iter::Empty<u32>>()
+    pub(crate) fn tags(&self, row: u32) -> Parsed<impl ExactSizeIterator<Item = u32>> {
+        let list = self.columns.tag_list.get(&self.head, self.index(row)?);
+        Ok(self.tag_lists.range(list)?.map(|element| self.tags.get(&self.head, element) as u32))
     }
 
     /// The given id of a row, for comparing with one that is looked for.
-    pub(crate) fn given_id<'a>(&'a self, _row: u32, _scratch: &'a mut Scratch) -> Parsed<Option<&'a str>> {
-        unwritten()
+    pub(crate) fn given_id<'a>(&'a self, row: u32, scratch: &'a mut Scratch) -> Parsed<Option<&'a str>> {
+        self.id_alone(self.index(row)?, scratch)
     }
 
-    /// References of the strings that pass a test, ascending.
-    pub(crate) fn references_where(&self, _column: StringColumn, _test: &mut dyn FnMut(&str) -> bool) -> Vec<u32> {
-        Vec::new()
+    /// References of the strings that pass a test, ascending. Those of the whole segment, if the column's strings are
+    /// in the dictionary; for subjects, those that the block has.
+    pub(crate) fn references_where(&self, column: StringColumn, test: &mut dyn FnMut(&str) -> bool) -> Vec<u32> {
+        let mut passed = |(reference, string): (u32, &str)| test(string).then_some(reference);
+        if let (StringColumn::Subject, Some(subjects)) = (column, &self.subjects) {
+            let string = |reference: &u32| Some((*reference, self.value(column, *reference)?));
+            let mut references: Vec<u32> = subjects.iter().filter_map(string).filter_map(passed).collect();
+            references.sort_unstable();
+            return references;
+        }
+        match self.dictionary.references(column) {
+            Some(references) => references.filter_map(passed).collect(),
+            None => self.strings[column as usize].iter(&self.text).filter_map(&mut passed).collect(),
+        }
     }
 
     /// Appends the rows that have one of the references, which ascend, in a column.
-    pub(crate) fn rows_where(
-        &self,
-        _column: StringColumn,
-        _references: &[u32],
-        _rows: Range<u32>,
-        _out: &mut Vec<u32>,
-    ) {
+    pub(crate) fn rows_where(&self, column: StringColumn, references: &[u32], rows: Range<u32>, out: &mut Vec<u32>) {
+        let wanted = |value: i64| u32::try_from(value).is_ok_and(|value| references.binary_search(&value).is_ok());
+        let list = |lists: &Lists, elements: &Ints| -> Vec<u32> {
+            let hit = |ordinal: &u32| {
+                let range = lists.range(i64::from(*ordinal)).unwrap_or_default();
+                range.into_iter().any(|element| wanted(elements.get(&self.head, element)))
+            };
+            (1..=lists.ends.len() as u32).filter(hit).collect()
+        };
+        match column {
+            StringColumn::Subject => match &self.subjects {
+                None => self.scan(&self.columns.references[0], references, rows, out),
+                Some(subjects) => {
+                    let hit = |local: &u32| {
+                        subjects.get(*local as usize - 1).is_some_and(|subject| wanted(i64::from(*subject)))
+                    };
+                    let locals: Vec<u32> = (1..=subjects.len() as u32).filter(hit).collect();
+                    self.scan(&self.columns.references[0], &locals, rows, out);
+                }
+            },
+            StringColumn::Tag => self.scan(&self.columns.tag_list, &list(&self.tag_lists, &self.tags), rows, out),
+            StringColumn::MetaName => {
+                self.scan(&self.columns.meta_list, &list(&self.meta_lists, &self.meta_names), rows, out);
+            }
+            StringColumn::MetaValue => {
+                self.scan(&self.columns.meta_list, &list(&self.meta_lists, &self.meta_values), rows, out);
+            }
+            _ => self.scan(&self.columns.references[column as usize], references, rows, out),
+        }
     }
 
-    pub(crate) fn batch(&self, _row: u32) -> Parsed<BatchRows> {
-        unwritten()
+    /// The rows whose value in a column is among some that ascend.
+    fn scan(&self, column: &Ints, values: &[u32], rows: Range<u32>, out: &mut Vec<u32>) {
+        let rows = rows.start..rows.end.min(self.facts.rows);
+        let (Some(first), Some(last)) = (values.first(), values.last()) else { return };
+        let (first, last) = (i64::from(*first), i64::from(*last));
+        let in_values = |value: i64| value == first || values.binary_search(&(value as u32)).is_ok();
+        let hit = |value: i64| (first..=last).contains(&value) && (first == last || in_values(value));
+        if let Some(constant) = column.constant() {
+            if hit(constant) {
+                out.extend(rows);
+            }
+        } else if rows.len() < 8 {
+            out.extend(rows.filter(|row| hit(column.get(&self.head, *row as usize))));
+        } else {
+            let mut all = Vec::new();
+            column.unpack(&self.head, &mut all);
+            out.extend(rows.filter(|row| all.get(*row as usize).is_some_and(|value| hit(*value))));
+        }
+    }
+
+    pub(crate) fn batch(&self, row: u32) -> Parsed<BatchRows> {
+        let index = self.index(row)?;
+        let is_last = |index: &usize| self.raw_flags(*index) & LAST_OF_BATCH != 0;
+        let start = (0..index).rev().find(is_last).map_or(0, |before| before as u32 + 1);
+        let last = (index..self.facts.rows as usize).find(is_last);
+        Ok(BatchRows {
+            rows: start..last.map_or(self.facts.rows, |last| last as u32 + 1),
+            may_begin_before: start == 0,
+            goes_on: last.is_none(),
+        })
     }
 
     /// Key and content hash of the batch, on its first event.
-    pub(crate) fn key(&self, _row: u32) -> Parsed<Option<(&str, &[u8; 32])>> {
-        unwritten()
+    pub(crate) fn key(&self, row: u32) -> Parsed<Option<(&str, &[u8; HASH_BYTES])>> {
+        let Ok(index) = self.key_rows.binary_search(&i64::from(row)) else { return Ok(None) };
+        let key = self.keys.get(&self.text, index as u32 + 1);
+        let hashes = self.head.get(self.key_hashes.clone()).unwrap_or_default();
+        let hash = hashes.as_chunks::<HASH_BYTES>().0.get(index);
+        key.zip(hash).map(Some).ok_or_else(|| Bad::new(0, "a key and a hash", "one without the other"))
     }
+}
+
+fn no_string(column: StringColumn, reference: i64) -> Box<Bad> {
+    Bad::new(0, format!("a string of the column {column:?}"), format!("reference {reference}"))
+}
+
+/// For each row the number of its subject's rows before it; for each subject the number of its rows.
+fn ordinals(locals: &[i64], subjects: usize) -> Parsed<(Box<[u16]>, Vec<u16>)> {
+    let mut counts = vec![0u16; subjects];
+    let ordinal = |local: &i64| {
+        let count = usize::try_from(local.wrapping_sub(1)).ok().and_then(|local| counts.get_mut(local));
+        let count = count.ok_or_else(|| Bad::new(0, format!("one of {subjects} subjects"), local.to_string()))?;
+        *count += 1;
+        Ok(*count - 1)
+    };
+    let ordinals = locals.iter().map(ordinal).collect::<Parsed<_>>()?;
+    Ok((ordinals, counts))
+}
+
+/// Rank to row. With `by_subject`: the subjects' ordinals of all rows, the rows of each subject, and for each row those
+/// of its subject before it; all were checked.
+fn order(rows: usize, by_subject: Option<(&[i64], &[u16], &[u16])>) -> Vec<u16> {
+    let Some((locals, counts, ordinals)) = by_subject else { return (0..rows as u16).collect() };
+    let starts = counts.iter().scan(0usize, |next, count| {
+        *next += usize::from(*count);
+        Some(*next - usize::from(*count))
+    });
+    let starts: Vec<usize> = starts.collect();
+    let mut order = vec![0; rows];
+    for (row, (local, ordinal)) in locals.iter().zip(ordinals).enumerate() {
+        order[starts[*local as usize - 1] + usize::from(*ordinal)] = row as u16;
+    }
+    order
+}
+
+fn literal_ordinals(forms: &Ints, bytes: &[u8], literals: usize) -> Parsed<Box<[u16]>> {
+    let mut values = Vec::new();
+    forms.unpack(bytes, &mut values);
+    let mut next = 0u16;
+    let mut of_row = |form: &i64| {
+        let own = next;
+        next += u16::from(*form == ID_LITERAL);
+        own
+    };
+    let ordinals: Box<[u16]> = values.iter().map(&mut of_row).collect();
+    match usize::from(next) == literals {
+        true if literals == 0 => Ok(Box::default()),
+        true => Ok(ordinals),
+        false => Err(Bad::new(0, format!("{next} literal ids"), literals.to_string())),
+    }
+}
+
+type Places = Box<[(u16, u32)]>;
+
+/// Where pages and payloads lie.
+fn lay_pages(
+    order: &[u16],
+    lens: &[i64],
+    pages_at: u64,
+    firsts: &[i64],
+    stored: &[i64],
+    crcs: &[i64],
+) -> Parsed<(Box<[PageEntry]>, Places)> {
+    let wrong = |found: String| Bad::new(0, "pages of all payloads, one after the other", found);
+    if firsts.is_empty() {
+        return match lens.iter().all(|len| *len == 0) {
+            true => Ok(Default::default()),
+            false => Err(wrong("none".into())),
+        };
+    }
+    let mut places = vec![(0, 0); order.len()];
+    let mut pages = Vec::with_capacity(firsts.len());
+    let (mut offset, mut rank) = (pages_at, 0);
+    for (index, ((first, stored), crc)) in firsts.iter().zip(stored).zip(crcs).enumerate() {
+        let end = firsts.get(index + 1).copied().unwrap_or(order.len() as i64);
+        let number = |value: &i64| u32::try_from(*value).map_err(|_| wrong(format!("{value}")));
+        let (stored, crc) = (number(stored)?, number(crc)?);
+        if *first != rank || end <= rank || end > order.len() as i64 {
+            return Err(wrong(format!("one from rank {first} to {end}")));
+        }
+        let mut raw = 0u64;
+        for row in order.get(rank as usize..end as usize).unwrap_or_default() {
+            let row = usize::from(*row);
+            if let (Some(place), Some(len)) = (places.get_mut(row), lens.get(row)) {
+                *place = (index as u16, raw as u32);
+                raw += len.cast_unsigned();
+            }
+            if raw > PAGE_RAW_MAX {
+                return Err(wrong(format!("one of more than {PAGE_RAW_MAX} bytes")));
+            }
+        }
+        pages.push(PageEntry { first_rank: rank as u32, offset, stored, raw: raw as u32, crc });
+        offset = offset.checked_add(u64::from(stored)).ok_or_else(|| wrong("offsets beyond 64 bits".into()))?;
+        rank = end;
+    }
+    Ok((pages.into(), places.into()))
 }

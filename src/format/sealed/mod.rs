@@ -19,12 +19,20 @@
 //! checks the sections, the directory checks the heads, a head checks its pages; a page of the term
 //! index checks itself.
 
+mod assemble;
+pub(crate) mod bits;
 pub(crate) mod block;
 pub(crate) mod blocks;
+pub(crate) mod column;
 pub(crate) mod dictionary;
+mod encode;
 pub(crate) mod envelope;
 pub(crate) mod footer;
+pub(crate) mod ids;
+mod literals;
 pub(crate) mod page;
+pub(crate) mod sections;
+pub(crate) mod strings;
 pub(crate) mod terms;
 
 /// Rows of a block; the last one may have fewer.

@@ -1,0 +1,104 @@
+//! The strings of one column of a block or a dictionary: a list of lengths, and a run of the shared text. A reference
+//! is 1 for the first string; 0 is none.
+
+use std::collections::HashMap;
+
+use super::column::Ints;
+use crate::format::{Bad, Parsed};
+
+/// Bytes of one string at most: lengths of an event's strings are `u16`.
+pub(crate) const STRING_BYTES_MAX: i64 = u16::MAX as i64;
+
+/// Where strings lie in the text.
+#[derive(Debug, Default)]
+pub(crate) struct Strings {
+    start: u32,
+    ends: Box<[u32]>,
+}
+
+impl Strings {
+    pub(crate) fn new(start: u32, ends: Box<[u32]>) -> Strings {
+        Strings { start, ends }
+    }
+
+    /// Lays strings of these lengths out from `at` on, which moves behind them. The text is checked later.
+    pub(crate) fn lay_out(bytes: &[u8], lengths: &Ints, text_max: usize, at: &mut usize) -> Parsed<Strings> {
+        let start = *at as u32;
+        let mut all = Vec::new();
+        lengths.unpack(bytes, &mut all);
+        let ends = all.into_iter().map(|len| {
+            let long = || Bad::new(0, format!("strings of {text_max} bytes in all"), format!("one of {len} more"));
+            if !(0..=STRING_BYTES_MAX).contains(&len) {
+                return Err(long());
+            }
+            *at += len as usize;
+            if *at > text_max { Err(long()) } else { Ok(*at as u32) }
+        });
+        Ok(Strings { start, ends: ends.collect::<Parsed<_>>()? })
+    }
+
+    /// Whether each string begins and ends at a character, so that none reads as empty by mistake.
+    pub(crate) fn check(&self, text: &str) -> Parsed<()> {
+        match self.ends.iter().find(|end| !text.is_char_boundary(**end as usize)) {
+            None => Ok(()),
+            Some(end) => Err(Bad::new(0, "strings that end at characters", format!("an end at {end} of the text"))),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
+    /// The string behind a reference, which is not 0.
+    #[inline]
+    pub(crate) fn get<'t>(&self, text: &'t str, reference: u32) -> Option<&'t str> {
+        let index = reference.checked_sub(1)? as usize;
+        let end = *self.ends.get(index)?;
+        let start = if index == 0 { self.start } else { *self.ends.get(index - 1)? };
+        text.get(start as usize..end as usize)
+    }
+
+    pub(crate) fn iter<'t>(&self, text: &'t str) -> impl Iterator<Item = (u32, &'t str)> + use<'_, 't> {
+        (1..=self.len()).map(move |reference| (reference, self.get(text, reference).unwrap_or_default()))
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.ends.len() * size_of::<u32>()
+    }
+}
+
+/// Numbers strings in the order of their first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct Interner<S> {
+    known: HashMap<S, u32>,
+    pub(crate) lengths: Vec<i64>,
+    pub(crate) text: String,
+}
+
+impl<'a> Interner<&'a str> {
+    pub(crate) fn reference(&mut self, string: &'a str) -> u32 {
+        let next = self.lengths.len() as u32 + 1;
+        *self.known.entry(string).or_insert_with(|| {
+            self.lengths.push(string.len() as i64);
+            self.text.push_str(string);
+            next
+        })
+    }
+}
+
+impl Interner<Box<str>> {
+    pub(crate) fn reference(&mut self, string: &str) -> u32 {
+        if let Some(known) = self.known.get(string) {
+            return *known;
+        }
+        self.lengths.push(string.len() as i64);
+        self.text.push_str(string);
+        let next = self.lengths.len() as u32;
+        self.known.insert(string.into(), next);
+        next
+    }
+
+    pub(crate) fn known(&self, string: &str) -> Option<u32> {
+        self.known.get(string).copied()
+    }
+}
