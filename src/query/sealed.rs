@@ -137,6 +137,14 @@ impl Chooser {
         self.items.iter().any(|chooser| chooser.columns.is_empty())
     }
 
+    /// The rows of the segment, if all of one range are read and no block has to be asked.
+    fn whole_range(&self) -> Option<Range<u32>> {
+        match &*self.items {
+            [only] if only.columns.is_empty() => Some(only.rows.clone()),
+            _ => None,
+        }
+    }
+
     /// The rows of a block that may match, ascending, counted from the segment's first.
     pub(crate) fn rows(&self, number: u32, block: &Block) -> Vec<u32> {
         let first = number * BLOCK_ROWS;
@@ -273,9 +281,12 @@ pub(crate) fn how(log: &Log, segment: &SealedSegment, items: &[Bounded], horizon
     let mut cursor = Cursor::default();
     let mut rows = 0;
     for number in &blocks {
-        rows += match chooser.takes_all() {
-            true => u64::from(segment.rows_of_block(*number)),
-            false => chooser.rows(*number, &*segment.block_at(&mut cursor, *number)?).len() as u64,
+        rows += match chooser.whole_range() {
+            Some(range) => {
+                let first = number * BLOCK_ROWS;
+                u64::from(range.end.min(first + BLOCK_ROWS).saturating_sub(range.start.max(first)))
+            }
+            None => chooser.rows(*number, &*segment.block_at(&mut cursor, *number)?).len() as u64,
         };
     }
     Ok(How::Blocks { read: blocks.len() as u64, of: u64::from(segment.footer.blocks), rows })
