@@ -20,3 +20,5 @@ pub(crate) mod ids;
 mod literals;
 pub(crate) mod sections;
 pub(crate) mod strings;
+#[cfg(test)]
+mod tests;
