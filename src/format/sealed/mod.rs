@@ -3,12 +3,13 @@
 //! ```text
 //! block head     up to 1,024 rows: all of the events but their data        block.rs, encode.rs
 //!   column       numbers of a block, packed so that one is read alone      column.rs, bits.rs
-//!   strings      texts of a column, each once                              strings.rs
-//!   ids          ids that producers gave, by template or literally         ids.rs
+//!   strings      texts of a column, each once                              strings.rs, sections.rs
+//!   ids          ids that producers gave, by template or literally         ids.rs, literals.rs
+//!   events       put together again                                        assemble.rs
 //! dictionary     strings and id templates that the whole segment shares    dictionary.rs
 //! ```
 // Nothing seals segments yet; this goes with the first caller.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod assemble;
 pub(crate) mod bits;
