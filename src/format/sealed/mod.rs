@@ -34,6 +34,8 @@ pub(crate) mod page;
 pub(crate) mod sections;
 pub(crate) mod strings;
 pub(crate) mod terms;
+#[cfg(test)]
+mod tests;
 
 /// Rows of a block; the last one may have fewer.
 pub(crate) const BLOCK_ROWS: u32 = 1024;

@@ -1,0 +1,193 @@
+//! Whatever events a block holds, they come back.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just(String::new()),
+        3 => "[a-z]{1,3}",
+        1 => "[é日a-f0-9-]{1,20}",
+        1 => (1usize..300).prop_map(|len| "é".repeat(len)),
+    ]
+}
+
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => Just(String::new()),
+        2 => (0u64..2_000).prop_map(|n| format!("order-{n}")),
+        1 => "[a-f0-9]{40}",
+        1 => "[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}",
+        1 => "é{1,100}",
+        1 => "[ -~]{255}",
+    ]
+}
+
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => (0i64..1 << 30).prop_map(|n| 1_700_000_000_000_000_000 + n * 1_000_000),
+        1 => any::<i64>(),
+        1 => Just(i64::MIN),
+        1 => Just(-1),
+    ]
+}
+
+fn actor() -> impl Strategy<Value = Option<(ActorKind, String)>> {
+    const KINDS: [ActorKind; 5] =
+        [ActorKind::User, ActorKind::Agent, ActorKind::External, ActorKind::System, ActorKind::Unknown];
+    prop::option::of((prop::sample::select(&KINDS[..]), text()))
+}
+
+fn data() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => Just(Vec::new()),
+        6 => prop::collection::vec(any::<u8>(), 1..60),
+        1 => (1usize..20_000).prop_map(|len| vec![b'x'; len]),
+    ]
+}
+
+prop_compose! {
+    fn said()(
+        subject in (0usize..3, 0u32..40),
+        strings in (text(), text(), text(), text(), prop::sample::select(&["", "application/json", "text/plain", "text/x-é"][..])),
+        actor in actor(),
+        id in id(),
+        tags in prop::collection::vec(prop::sample::select(&["t1", "t2", "é", "workspace:7"][..]), 0..4),
+        meta in prop::collection::vec(("[m-o]", text()), 0..3),
+        data in data(),
+        times in (time(), prop::option::of(time()), prop::option::weighted(0.1, time())),
+        cause in prop::option::weighted(0.3, prop_oneof![Just(0), 1..BASE, any::<u64>()]),
+        flags in any::<[bool; 3]>(),
+        epoch in prop_oneof![9 => Just(3u64), 1 => any::<u64>()],
+        key in prop::option::weighted(0.1, (text(), any::<[u8; 32]>())),
+    ) -> Said {
+        let (event_type, on_behalf_of, source, correlation, content_type) = strings;
+        Said {
+            subject: format!("{}/{}", ["note", "order", "é"][subject.0], subject.1),
+            event_type,
+            actor,
+            on_behalf_of,
+            source,
+            correlation,
+            content_type: content_type.into(),
+            id,
+            tags: tags.into_iter().map(String::from).collect(),
+            meta,
+            data,
+            epoch,
+            recorded: times.0,
+            occurred: times.1,
+            cause,
+            imported: flags[0],
+            last_of_batch: flags[1],
+            clock_suspect: flags[2],
+            wall: times.2,
+            key,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_events_come_back(
+        said in prop::collection::vec(said(), 1..120),
+        by_subject in any::<bool>(),
+        target in 1usize..5_000,
+        without_dictionary in any::<bool>(),
+    ) {
+        let owned = owned(said);
+        let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+        let mut dictionary = dictionary_of(&rows);
+        if without_dictionary {
+            dictionary = Dictionary::default();
+        }
+        check(&rows, &dictionary, by_subject, target);
+    }
+}
+
+#[test]
+fn blocks_of_every_size_come_back() {
+    for count in [1usize, 2, 63, 64, 65, 127, 500, 1_023, 1_024] {
+        let said = (0..count as i64).map(|n| Said {
+            subject: format!("note/n-{}", n * n % 97),
+            event_type: ["created", "edited", "read"][n as usize % 3].into(),
+            actor: Some((ActorKind::User, format!("user {}", n % 11))),
+            content_type: "application/json".into(),
+            id: format!("note-{n}"),
+            tags: vec![format!("t{}", n % 5)],
+            data: vec![b'd'; (n * 31 % 200) as usize],
+            recorded: 1_700_000_000_000_000_000 + n / 100,
+            occurred: Some(1_700_000_000_000_000_000 - n * 1_000_000_007),
+            imported: true,
+            last_of_batch: n % 100 == 99,
+            ..Said::default()
+        });
+        let owned = owned(said.collect());
+        let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+        let dictionary = dictionary_of(&rows);
+        check(&rows, &dictionary, false, 8_192);
+        check(&rows, &dictionary, true, 8_192);
+    }
+}
+
+#[test]
+fn what_does_not_read_back_is_refused() {
+    let two = || owned(vec![Said { subject: "note/n-1".into(), ..Said::default() }; 2]);
+    let refused = |owned: &[Owned]| {
+        let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+        head_of(&rows, &dictionary_of(&rows), false, 100).is_err()
+    };
+    assert!(!refused(&two()));
+    let with = |change: &dyn Fn(&mut Owned)| {
+        let mut owned = two();
+        change(&mut owned[1]);
+        refused(&owned)
+    };
+    let again = |row: &mut Owned, position, version| row.event = event_of(&row.said, position, version);
+    assert!(with(&|row| again(row, BASE + 2, 58)), "a gap");
+    assert!(with(&|row| again(row, BASE + 1, 59)), "a gap in versions");
+    assert!(with(&|row| {
+        row.said.id = "x".repeat(256);
+        again(row, BASE + 1, 58);
+    }));
+    let owned = two();
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    assert!(head_of(&[], &Dictionary::default(), false, 1).is_err());
+    let many: Vec<Row<'_>> = std::iter::repeat_n(rows[0], 1_025).collect();
+    assert!(head_of(&many, &Dictionary::default(), false, 1).is_err());
+    let mut foreign = DictionaryBuilder::new();
+    foreign.add(&event_of(&Said { subject: "note/other".into(), ..Said::default() }, 1, 1).as_ref());
+    assert!(head_of(&rows, &foreign.finish(), false, 1).is_err(), "a subject that is not in the dictionary");
+
+    let page = PageEntry { first_rank: 0, offset: 64, stored: 10, raw: 0, crc: 0 };
+    let encode = |pages: &[PageEntry]| block::encode(&rows, &Dictionary::default(), false, 64, pages, &mut Vec::new());
+    assert!(encode(&[]).is_ok() && encode(&[page]).is_ok());
+    assert!(encode(&[PageEntry { raw: 1, ..page }]).is_err());
+    assert!(encode(&[PageEntry { offset: 65, ..page }]).is_err());
+    assert!(encode(&[PageEntry { first_rank: 1, ..page }]).is_err());
+    assert!(encode(&[page, page]).is_err());
+}
+
+#[test]
+fn a_column_with_too_many_strings_is_the_blocks_own() {
+    let said = |n: u32| Said {
+        subject: format!("note/{n}"),
+        event_type: format!("{} {n}", "long".repeat(n as usize % 50)),
+        correlation: (n / 2).to_string(),
+        ..Said::default()
+    };
+    let owned = owned((0..5_000).map(said).collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    let dictionary = dictionary_of(&rows);
+    let scopes = [StringColumn::Subject, StringColumn::Type, StringColumn::Correlation].map(|c| dictionary.has(c));
+    assert_eq!(scopes, [false, false, true]);
+    let read = read_back(&dictionary);
+    assert_eq!(read.value(StringColumn::Correlation, 2), Some("1"));
+    assert_eq!(read.value(StringColumn::Correlation, 0), None);
+    assert_eq!(read.references(StringColumn::Correlation).unwrap().count(), 2_500);
+    assert!(read.references(StringColumn::Subject).is_none());
+    check(&rows[2_000..3_024], &dictionary, false, 100);
+}
