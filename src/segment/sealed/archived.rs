@@ -11,7 +11,7 @@ use crate::format::leaf::{DIGEST_BYTES, Hash, LeafHasher};
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::Row;
 use crate::format::sealed::footer::SectionId;
-use crate::io::{File, Mode, Storage};
+use crate::io::{File, Mode};
 
 /// The longest name of a directory that a stub may hold.
 const PLACE_MAX: u64 = 4096;
