@@ -64,10 +64,19 @@ pub(crate) fn keyed() -> [NewEvent; 2] {
     ]
 }
 
-pub(crate) fn open(disk: &Arc<SimStorage>, clock: &Arc<ManualClock>, durability: Durability) -> Store {
+fn open(disk: &Arc<SimStorage>, clock: &Arc<ManualClock>, durability: Durability) -> Store {
+    open_with(disk, clock, durability, 64 << 10)
+}
+
+pub(crate) fn open_with(
+    disk: &Arc<SimStorage>,
+    clock: &Arc<ManualClock>,
+    durability: Durability,
+    segment_bytes: u64,
+) -> Store {
     let disk: Arc<SimStorage> = Arc::clone(disk);
     let clock: Arc<ManualClock> = Arc::clone(clock);
-    let options = Store::options().durability(durability).segment_bytes(64 << 10).background(false).clock(clock);
+    let options = Store::options().durability(durability).segment_bytes(segment_bytes).background(false).clock(clock);
     options.open_on(disk, Path::new("sim")).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use annals::sim::{ManualClock, SimStorage};
 use annals::{Actor, Append, ImportOptions, NewEvent, Timestamp};
 
-use super::make::{BEGIN, DURABILITIES, KEY, SECOND, history, keyed, open};
+use super::make::{BEGIN, DURABILITIES, KEY, SECOND, history, keyed, open_with};
 
 /// Rows of the first segment: two blocks, the second one with a few rows only.
 pub(crate) const ROWS: u64 = 1_100;
@@ -34,7 +34,7 @@ pub(crate) fn make() -> Arc<SimStorage> {
     let begin = Timestamp::parse(BEGIN).unwrap();
     let clock = Arc::new(ManualClock::new(begin.as_nanos()));
     let disk = SimStorage::new();
-    let store = open(&disk, &clock, DURABILITIES[1]);
+    let store = open_with(&disk, &clock, DURABILITIES[1], 1 << 20);
 
     // A history that keeps its times, then what else an event can have, then many that are alike.
     store.import(history(), ImportOptions::new().keep_recorded(true).batch(5)).unwrap();
