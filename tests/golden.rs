@@ -253,6 +253,46 @@ fn sealed_segments_are_read_by_the_page_alone() {
     copy(&sealed().join("store"), &path);
     let log = assert_read_by_the_page_alone(&path);
     assert_eq!(reader::hex(&log.root), fs::read_to_string(sealed().join("root")).unwrap().trim());
+    // What the store is there for is really in it.
+    let sections = (1..=18).chain(20..=26).chain([37, 48, 49, 50, 51, 56, 57, 58, 60, 61, 62, 64]);
+    assert_seen(sections.map(|section| format!("head section {section}")));
+    assert_seen([0, 1, 2, 3, 4, 6, 7, 8, 9, 16, 17, 18, 64].map(|section| format!("string section {section}")));
+    assert_seen((0..=6).map(|codec| format!("codec {codec}")));
+    assert_seen((1..=5).map(|section| format!("section {section}")));
+    assert_seen([
+        "template of mode 0",
+        "template of mode 1",
+        "a UUID",
+        "a page of zstd",
+        "payloads ordered by subject",
+    ]);
+}
+
+fn assert_seen<T: Into<String>>(what: impl IntoIterator<Item = T>) {
+    let seen = sealed_reader::seen();
+    let missing: Vec<String> = what.into_iter().map(Into::into).filter(|what| !seen.contains(what)).collect();
+    assert!(missing.is_empty(), "not there to be read: {missing:?}");
+}
+
+/// No byte is without a check: a reader by the page alone finds every flip.
+#[test]
+fn a_flip_anywhere_in_a_sealed_segment_is_found_by_the_page_alone() {
+    let path = sealed().join("store/log/00000000000000000001.seg");
+    let mut file = fs::read(path).unwrap();
+    let log_id = file[24..40].to_vec();
+    let read = |file: &[u8]| {
+        let mut log = reader::Log { events: Vec::new(), root: [0; 32], states: Vec::new(), index_rows: 0 };
+        sealed_reader::read_segment(file, 1, &log_id, &mut log)
+    };
+    read(&file).unwrap();
+    let len = file.len();
+    let at_the_ends = (0..128).chain(len - 600..len);
+    for at in at_the_ends.chain((128..len - 600).step_by(59)) {
+        let bit = 1 << (at % 8);
+        file[at] ^= bit;
+        assert!(read(&file).is_err(), "byte {at}");
+        file[at] ^= bit;
+    }
 }
 
 /// What has no place in a small store: many blocks, a dictionary of the payloads, payloads ordered by subject.
@@ -276,9 +316,21 @@ fn large_sealed_segments_are_read_by_the_page_alone() {
         store.append_with(Append::new(events).key(format!("batch {batch}"))).unwrap();
     }
     store.seal().unwrap();
+    // More subjects than a dictionary takes, ids that follow the position, data that cannot be packed.
+    for batch in 0..6u64 {
+        let events = (batch * 1_000..(batch + 1) * 1_000).map(|n| {
+            let data: Vec<u8> = Sha256::digest(n.to_le_bytes()).to_vec();
+            NewEvent::bytes("t", format!("own/{n}"), "", data).id(format!("own{}", n + 12_001))
+        });
+        store.append(events).unwrap();
+    }
+    store.seal().unwrap();
     store.close().unwrap();
     let log = assert_read_by_the_page_alone(&path);
-    assert_eq!(log.events.len(), 12_000);
+    assert_seen((1..=6).map(|section| format!("section {section}")));
+    assert_seen((0..=4).map(|code| format!("blocks by code {code}")));
+    assert_seen(["head section 32", "template of mode 2", "a page as it is", "a page of zstd", "a short entry"]);
+    assert_eq!(log.events.len(), 18_000);
 }
 
 /// As [`make`], for sealed segments.

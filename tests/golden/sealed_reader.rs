@@ -1,12 +1,27 @@
 //! The same for sealed segments: written from "Sealed segments" in docs/format.md. It decodes every
 //! column as a whole, and makes the term index anew to compare it.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::reader::{Bytes, Found, Log, Result, leaf, named, need, number, peaks, version_is_known};
 use crate::terms_reader::{hash, terms};
+
+thread_local! {
+    static SEEN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Notes that something of the format was there to be read.
+pub(crate) fn saw(what: impl Into<String>) {
+    SEEN.with_borrow_mut(|seen| seen.insert(what.into()));
+}
+
+/// What this thread has seen until now.
+pub(crate) fn seen() -> BTreeSet<String> {
+    SEEN.with_borrow(BTreeSet::clone)
+}
 
 /// Bytes that are taken from the front.
 pub(crate) struct Rest<'a>(pub(crate) Bytes<'a>);
@@ -59,6 +74,7 @@ fn column(codec: u64, rest: &mut Rest<'_>, count: usize) -> Result<Vec<i64>> {
         column(codec, rest, count)
     };
     let scaled = |base: i64, unit: u64, number: u64| base.wrapping_add(unit.wrapping_mul(number) as i64);
+    saw(format!("codec {codec}"));
     match codec {
         0 => Ok(vec![rest.zigzag()?; count]),
         1 => {
@@ -137,6 +153,7 @@ impl<'a> Table<'a> {
             need(ascends && entry[2] == 1 && entry[3] == 0, "an entry of a section")?;
             need(known.contains(&entry[0]), "a section that is known")?;
             let body = bodies.take(number(entry, 4, 4)? as usize)?;
+            saw(format!("{} {}", if head == 4 { "string section" } else { "head section" }, entry[0]));
             sections.insert(entry[0], (u64::from(entry[1]), body));
         }
         need(bodies.0.is_empty(), "bodies to the end")?;
@@ -241,6 +258,7 @@ fn dictionary(bytes: Bytes<'_>) -> Result<Dictionary> {
     let mut templates = Vec::new();
     for (((kind, len), mode), difference) in kinds.iter().zip(lens?).zip(modes?).zip(differences?) {
         need((0..=2).contains(&mode), "a mode")?;
+        saw(format!("template of mode {mode}"));
         templates.push(Template { kind: texts.one(*kind)?, text: texts.one(len)?, mode, difference });
     }
     need(texts.0.is_empty(), "all of the text")?;
@@ -262,6 +280,7 @@ fn literals(table: &Table<'_>, texts: &mut Texts<'_>) -> Result<Vec<String>> {
     for ((shared, digits), rest) in shared.iter().zip(digits).zip(rests) {
         let mut id = ids.last().map_or(&[][..], Vec::as_slice)[..*shared as usize].to_vec();
         if digits == -1 {
+            saw("a UUID");
             let parts = [8, 4, 4, 4, 12].map(&mut hex);
             id.extend(parts.join("-").into_bytes());
         } else {
@@ -396,6 +415,7 @@ fn block(head: Bytes<'_>, base: u64, rows: usize, shared: &Dictionary) -> Result
 
     let mut ranks: Vec<usize> = (0..rows).collect();
     if flags == 1 {
+        saw("payloads ordered by subject");
         ranks.sort_by_key(|row| per_row[10][*row]);
     }
     let (mut pages, mut at) = (Vec::new(), number(head, 16, 8)? as usize);
@@ -417,7 +437,13 @@ fn payloads(file: Bytes<'_>, block: &mut Block, dictionary: Bytes<'_>, parts: &m
         let len = rows.iter().map(|row| block.lens[*row]).sum();
         let stored = file.get(*at..at + stored_len).ok_or("a page")?;
         need(u64::from(crc32fast::hash(stored)) == *crc, "the CRC of a page")?;
-        let raw = if stored.len() == len { stored.to_vec() } else { unpack(stored, len, dictionary)? };
+        let raw = if stored.len() == len {
+            saw("a page as it is");
+            stored.to_vec()
+        } else {
+            saw("a page of zstd");
+            unpack(stored, len, dictionary)?
+        };
         let mut rest = Rest(&raw);
         for row in rows {
             block.events[*row].data = rest.take(block.lens[*row])?.to_vec();
@@ -449,6 +475,7 @@ fn sections<'a>(
         need(u64::from(crc32fast::hash(stored)) == number(entry, 40, 4)?, "the CRC of a section")?;
         let raw = if entry[5] == 1 { unpack(stored, of(24)?, &[])? } else { stored.to_vec() };
         need(raw.len() == of(24)?, "the raw length of a section")?;
+        saw(format!("section {id}"));
         parts.push((at, len));
         found[id] = Some(Section { count: of(32)? as u64, stored, raw });
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::reader::{Bytes, Found, Result, may_contain, need, number};
-use crate::sealed_reader::{Dictionary, Rest, Section, Template, width_of};
+use crate::sealed_reader::{Dictionary, Rest, Section, Template, saw, width_of};
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -66,6 +66,7 @@ pub(crate) fn terms(
 
 fn entry(rest: &mut Rest<'_>, before: u64, rows: u64, short: usize) -> Result<Entry> {
     if rest.0[0] & 1 == 1 {
+        saw("a short entry");
         let word = rest.number(short)? >> 1;
         let width = width_of(rows - 1);
         let row = word & ((1 << width) - 1);
@@ -80,6 +81,7 @@ fn entry(rest: &mut Rest<'_>, before: u64, rows: u64, short: usize) -> Result<En
         need(tag == 4, "the tag of a key")?;
         return Ok((hash, 2, 0, row, extra, rest.take(32)?.to_vec(), Vec::new()));
     }
+    saw(format!("blocks by code {}", (tag >> 4).min(4)));
     let last = row / 1_024;
     let blocks: Vec<u64> = match tag >> 4 {
         0 => vec![last],
