@@ -11,8 +11,6 @@ mod frames;
 mod index;
 mod pages;
 mod sealed;
-#[cfg(test)]
-mod sealed_tests;
 mod show;
 #[cfg(test)]
 mod tests;

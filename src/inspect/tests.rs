@@ -1,5 +1,7 @@
 //! `inspect` on the files of a real store, whole and damaged in every way.
 
+mod sealed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +54,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Changes a file, inspects it, and shows what was found as text and JSON.
-pub(super) fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspection {
+fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspection {
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
     let copy = tempfile::tempdir().unwrap();
@@ -65,7 +67,7 @@ pub(super) fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspect
     found
 }
 
-pub(super) fn offsets(found: &Inspection) -> Vec<u64> {
+fn offsets(found: &Inspection) -> Vec<u64> {
     found.problems.iter().map(|problem| problem.offset).collect()
 }
 

@@ -350,10 +350,10 @@ fn block(head: Bytes<'_>, base: u64, rows: usize, shared: &Dictionary) -> Result
 
     let mut next_id = ids.into_iter();
     let mut events = Vec::new();
-    for row in 0..rows {
+    for (row, position) in (base..).take(rows).enumerate() {
         let of = |id: usize| per_row[id][row];
         let flag = |bit: i64| of(1) & bit != 0;
-        let (position, local) = (base + row as u64, of(10) as usize - 1);
+        let local = of(10) as usize - 1;
         let version = versions[local] as u64;
         versions[local] += 1;
         let subject = subjects[local].clone();

@@ -1,19 +1,9 @@
 //! `inspect` on sealed segments, whole and damaged.
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
-use tempfile::TempDir;
-
-use super::tests::{changed, offsets};
 use super::*;
-use crate::append::Append;
-use crate::event::NewEvent;
 use crate::format::sealed::envelope::{HEADER_BYTES, TAIL_BYTES};
-use crate::options::Options;
-use crate::position::Position;
 
 const SEGMENT: &str = "log/00000000000000000001.seg";
 const EVENTS: u64 = 1_500;
