@@ -198,7 +198,7 @@ fn list_live(
             let mut gone = false;
             let segments = match list_up_to(storage, shelf, id, seen.published) {
                 // A raw file went while it was looked at: its sealed form is there now.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(error) if error.is_gone() => {
                     gone = true;
                     None
                 }

@@ -6,10 +6,9 @@ use crate::event::{EventRef, parse_derived_id};
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
-use crate::segment::Segment;
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
-use crate::segment::{Cursor, KeyHit};
+use crate::segment::{KeyHit, Segment};
 
 impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
@@ -57,6 +56,17 @@ impl Log {
         hash: u64,
         horizon: Position,
         test: impl Fn(&EventRef<'_>) -> Option<T>,
+    ) -> Result<Option<(Position, T)>> {
+        self.settled(|| self.newest_match_once(dimension, value, hash, horizon, &test))
+    }
+
+    fn newest_match_once<T>(
+        &self,
+        dimension: Dimension,
+        value: &str,
+        hash: u64,
+        horizon: Position,
+        test: &impl Fn(&EventRef<'_>) -> Option<T>,
     ) -> Result<Option<(Position, T)>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
@@ -196,6 +206,10 @@ impl Log {
 
     /// The batch that carries an idempotency key, however old.
     pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+        self.settled(|| self.find_key_once(key, hash))
+    }
+
+    fn find_key_once(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev() {
             let found = match segment {
@@ -243,41 +257,36 @@ impl Log {
             }
         }
         let hash = self.hasher.hash(Dimension::Id, id.as_bytes());
-        let segments: std::sync::Arc<Segments> = self.segments();
-        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
-            let segment = match segment {
-                Segment::Raw(raw) => raw,
-                Segment::Sealed(sealed) => {
-                    let mut go_on = true;
-                    for row in sealed.rows_of_id(id, hash, horizon)? {
-                        go_on = sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event))?;
-                        if !go_on {
-                            break;
-                        }
-                    }
-                    if !go_on {
-                        return Ok(());
-                    }
-                    continue;
-                }
-            };
-            let mut rows = Vec::new();
-            self.each_row(segment, Dimension::Id, id, hash, &mut |row| {
-                rows.push(row);
-                Ok(true)
-            })?;
-            for row in rows.into_iter().rev() {
-                let position = Position::new(segment.base().get() + u64::from(row));
-                if position > horizon {
-                    return Ok(());
-                }
-                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
-                if event.given_id() == Some(id) && !each(&event) {
-                    return Ok(());
-                }
+        for position in self.settled(|| self.positions_of_id(id, hash, horizon))? {
+            let is_it = |event: &EventRef<'_>| event.given_id() == Some(id);
+            if self.with_event(position, |event| is_it(event) && !each(event))? == Some(true) {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Where events of a given id may stand, at or before `horizon`, ascending.
+    fn positions_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<Position>> {
+        let segments: std::sync::Arc<Segments> = self.segments();
+        let mut found = Vec::new();
+        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+            let mut rows = Vec::new();
+            match segment {
+                Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, hash, horizon)?,
+                Segment::Raw(raw) => {
+                    self.each_row(raw, Dimension::Id, id, hash, &mut |row| {
+                        rows.push(row);
+                        Ok(true)
+                    })?;
+                    rows.reverse();
+                }
+            }
+            let base = segment.base().get();
+            found.extend(rows.into_iter().map(|row| Position::new(base + u64::from(row))));
+        }
+        found.retain(|position| *position <= horizon);
+        Ok(found)
     }
 }
 

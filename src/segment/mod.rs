@@ -59,6 +59,14 @@ impl Segment {
         }
     }
 
+    /// Opens the file, if that was not done yet.
+    pub(crate) fn open(&self) -> Result<()> {
+        match self {
+            Segment::Raw(raw) => raw.mapping().map(drop),
+            Segment::Sealed(sealed) => sealed.open(),
+        }
+    }
+
     pub(crate) fn base(&self) -> Position {
         match self {
             Segment::Raw(raw) => raw.base(),

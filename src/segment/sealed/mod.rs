@@ -211,6 +211,11 @@ impl SealedSegment {
         })
     }
 
+    /// Opens the file, if it is not open.
+    pub(crate) fn open(&self) -> Result<()> {
+        self.file().map(drop)
+    }
+
     fn tail_of(&self, file: &dyn File, len: u64) -> Option<Tail> {
         let mut bytes = [0; TAIL_BYTES];
         let at = len.checked_sub(TAIL_BYTES as u64)?;
