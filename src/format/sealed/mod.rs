@@ -5,6 +5,7 @@
 //!   column       numbers of a block, packed so that one is read alone      column.rs, bits.rs
 //!   strings      texts of a column, each once                              strings.rs, sections.rs
 //!   ids          ids that producers gave, by template or literally         ids.rs, literals.rs
+//!   rows         one column of one row, and scans                          rows.rs, places.rs
 //!   events       put together again                                        assemble.rs
 //! dictionary     strings and id templates that the whole segment shares    dictionary.rs
 //! ```
@@ -19,6 +20,8 @@ pub(crate) mod dictionary;
 mod encode;
 pub(crate) mod ids;
 mod literals;
+mod places;
+mod rows;
 pub(crate) mod sections;
 pub(crate) mod strings;
 #[cfg(test)]
