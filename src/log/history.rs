@@ -273,7 +273,7 @@ impl Log {
         for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
             let mut rows = Vec::new();
             match segment {
-                Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, hash, horizon)?,
+                Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, horizon)?,
                 Segment::Raw(raw) => {
                     self.each_row(raw, Dimension::Id, id, hash, &mut |row| {
                         rows.push(row);

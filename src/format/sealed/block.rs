@@ -69,7 +69,7 @@ pub(crate) use super::encode::{encode, payload_order};
 /// Rows of a block at most.
 pub(crate) const ROWS_MAX: u32 = 1024;
 /// Bytes of all strings of a block at most; whoever fills blocks ends one before it has more.
-pub(crate) const TEXT_BYTES_MAX: usize = 16 << 20;
+pub(crate) const TEXT_BYTES_MAX: usize = 96 << 20;
 /// Bytes of a raw page at most: a payload may be a page of its own.
 pub(crate) const PAGE_RAW_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
 pub(super) const META_ENTRIES_MAX: usize = crate::limits::META_ENTRIES_MAX;

@@ -8,7 +8,7 @@ use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::Row;
 use crate::format::sealed::dictionary::{IdCandidate, StringColumn};
 use crate::format::sealed::terms::Entry;
-use crate::format::term::Dimension;
+use crate::format::term::{Dimension, TermHasher};
 use crate::position::Position;
 use crate::segment::KeyHit;
 
@@ -90,7 +90,9 @@ impl SealedSegment {
     }
 
     /// The rows of a given id at or before `horizon`, ascending.
-    pub(crate) fn rows_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<u32>> {
+    pub(crate) fn rows_of_id(&self, id: &str, horizon: Position) -> Result<Vec<u32>> {
+        let hasher = TermHasher::new(self.footer.log);
+        let hash = hasher.hash(Dimension::Id, self.dictionary()?.indexed_id(id).as_bytes());
         let end = self.row_of(horizon).map_or(self.rows(), |row| row + 1);
         let mut cursor = Cursor::default();
         let mut found = Vec::new();
@@ -113,7 +115,7 @@ impl SealedSegment {
                     }
                 }
                 IdCandidate::Subject { subject, version } => {
-                    let hash = crate::format::term::TermHasher::new(self.footer.log).subject(&subject);
+                    let hash = hasher.subject(&subject);
                     self.each_row_of(Dimension::Subject, &subject, hash, horizon, &mut |row| {
                         if row.event.given_id() == Some(id) {
                             found.extend(self.row_of(row.event.position()));
