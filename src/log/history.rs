@@ -19,7 +19,19 @@ impl Log {
         horizon: Position,
     ) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
-        self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
+        self.settled(|| {
+            let segments = self.segments();
+            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
+                let found = match segment {
+                    Segment::Raw(raw) => self.newest_in(raw, subject, hash, horizon, &is_subject)?,
+                    Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon)?,
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
     }
 
     /// The same over everything but the rows that the active segment's index holds in memory, which
@@ -45,59 +57,47 @@ impl Log {
         horizon: Position,
     ) -> Result<Option<Position>> {
         let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
-        Ok(self.newest_match(Dimension::Subject, subject, hash, horizon, is_it)?.map(|(position, ())| position))
+        self.settled(|| {
+            let segments = self.segments();
+            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
+                let mut found = None;
+                match segment {
+                    Segment::Raw(raw) => {
+                        found = self.newest_in(raw, subject, hash, horizon, &is_it)?.map(|(position, ())| position);
+                    }
+                    Segment::Sealed(sealed) => sealed.each_row_of(subject, hash, horizon, &mut |row| {
+                        found = is_it(&row.event).map(|()| row.event.position());
+                        Ok(found.is_none() && row.event.version() > version)
+                    })?,
+                }
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
     }
 
-    /// Calls `test` on candidate rows, newest first, and returns the first that it accepts.
-    fn newest_match<T>(
+    /// Calls `test` on the events of a subject in a raw segment, newest first, and returns the first that it accepts.
+    fn newest_in<T>(
         &self,
-        dimension: Dimension,
-        value: &str,
-        hash: u64,
-        horizon: Position,
-        test: impl Fn(&EventRef<'_>) -> Option<T>,
-    ) -> Result<Option<(Position, T)>> {
-        self.settled(|| self.newest_match_once(dimension, value, hash, horizon, &test))
-    }
-
-    fn newest_match_once<T>(
-        &self,
-        dimension: Dimension,
-        value: &str,
+        segment: &RawSegment,
+        subject: &str,
         hash: u64,
         horizon: Position,
         test: &impl Fn(&EventRef<'_>) -> Option<T>,
     ) -> Result<Option<(Position, T)>> {
-        let segments = self.segments();
-        for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-            let mut found = None;
-            let segment = match segment {
-                Segment::Raw(raw) => raw,
-                Segment::Sealed(sealed) => {
-                    sealed.each_row_of(dimension, value, hash, horizon, &mut |row| {
-                        found = test(&row.event).map(|value| (row.event.position(), value));
-                        Ok(found.is_none())
-                    })?;
-                    if found.is_some() {
-                        return Ok(found);
-                    }
-                    continue;
-                }
-            };
-            self.each_row(segment, dimension, value, hash, &mut |row| {
-                let position = Position::new(segment.base().get() + u64::from(row));
-                if position > horizon {
-                    return Ok(true);
-                }
-                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
-                found = test(&event).map(|value| (position, value));
-                Ok(found.is_none())
-            })?;
-            if found.is_some() {
-                return Ok(found);
+        let mut found = None;
+        self.each_row(segment, Dimension::Subject, subject, hash, &mut |row| {
+            let position = Position::new(segment.base().get() + u64::from(row));
+            if position > horizon {
+                return Ok(true);
             }
-        }
-        Ok(None)
+            let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
+            found = test(&event).map(|value| (position, value));
+            Ok(found.is_none())
+        })?;
+        Ok(found)
     }
 
     /// Calls `each` with the rows of a segment that may carry the term, newest first, until it says

@@ -61,7 +61,6 @@ use crate::format::leaf::BatchFacts;
 use crate::format::{Bad, Parsed};
 use crate::limits::DATA_BYTES_MAX;
 use crate::position::Position;
-use crate::time::Timestamp;
 
 pub(crate) use super::assemble::{Scratch, Unpacked};
 pub(crate) use super::encode::{encode, payload_order};
@@ -132,8 +131,6 @@ pub(crate) struct BlockFacts {
     /// The position of the first row.
     pub(crate) base: Position,
     pub(crate) rows: u32,
-    /// Where the head stands in the file.
-    pub(crate) offset: u64,
 }
 
 /// One event with what its leaf holds beside it.
@@ -160,17 +157,6 @@ pub(crate) struct PayloadPlace {
     pub(crate) page: u32,
     pub(crate) start: usize,
     pub(crate) len: usize,
-}
-
-/// The rows of a block that are one batch, or a part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BatchRows {
-    pub(crate) rows: Range<u32>,
-    /// The rows begin with the block: the batch may have begun in the block before, if the last row there is not
-    /// last of its batch.
-    pub(crate) may_begin_before: bool,
-    /// The batch goes on in the next block.
-    pub(crate) goes_on: bool,
 }
 
 /// Columns with one value a row, packed.
@@ -406,10 +392,6 @@ impl Block {
             places,
             head,
         })
-    }
-
-    pub(crate) fn facts(&self) -> &BlockFacts {
-        &self.facts
     }
 
     pub(crate) fn rows(&self) -> u32 {

@@ -264,11 +264,6 @@ impl Dictionary {
         Ok(Dictionary { text: text.into(), columns, templates, by_stem, ..Dictionary::default() })
     }
 
-    /// Bytes held, about.
-    pub(crate) fn memory(&self) -> usize {
-        self.text.len() + self.columns.iter().flatten().map(Strings::memory).sum::<usize>()
-    }
-
     /// Whether a column has its strings here.
     pub(crate) fn has(&self, column: StringColumn) -> bool {
         self.columns[column as usize].is_some()

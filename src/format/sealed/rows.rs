@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use super::block::{
-    BatchRows, Block, CAUSE, HASH_BYTES, LAST_OF_BATCH, LEAF_FLAGS, Lists, OCCURRED, PayloadPlace, Scratch,
-};
+use super::block::{Block, CAUSE, HASH_BYTES, LEAF_FLAGS, Lists, OCCURRED, PayloadPlace, Scratch};
 use super::column::Ints;
 use super::dictionary::StringColumn;
 use crate::format::{Bad, Parsed};
@@ -46,6 +44,7 @@ impl Block {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn epoch(&self, row: u32) -> Parsed<u64> {
         Ok(self.columns.epoch.get(&self.head, self.index(row)?).cast_unsigned())
     }
@@ -101,6 +100,7 @@ impl Block {
         Ok(self.raw_flags(self.index(row)?) & LEAF_FLAGS)
     }
 
+    #[cfg(test)]
     /// The reference of a column that has one a row (all but tags and metadata): see [`Block::value`].
     pub(crate) fn reference(&self, column: StringColumn, row: u32) -> Parsed<u32> {
         let index = self.index(row)?;
@@ -130,6 +130,7 @@ impl Block {
         }
     }
 
+    #[cfg(test)]
     /// References of a row's tags.
     pub(crate) fn tags(&self, row: u32) -> Parsed<impl ExactSizeIterator<Item = u32>> {
         let list = self.columns.tag_list.get(&self.head, self.index(row)?);
@@ -207,18 +208,6 @@ impl Block {
             column.unpack(&self.head, &mut all);
             out.extend(rows.filter(|row| all.get(*row as usize).is_some_and(|value| hit(*value))));
         }
-    }
-
-    pub(crate) fn batch(&self, row: u32) -> Parsed<BatchRows> {
-        let index = self.index(row)?;
-        let is_last = |index: &usize| self.raw_flags(*index) & LAST_OF_BATCH != 0;
-        let start = (0..index).rev().find(is_last).map_or(0, |before| before as u32 + 1);
-        let last = (index..self.facts.rows as usize).find(is_last);
-        Ok(BatchRows {
-            rows: start..last.map_or(self.facts.rows, |last| last as u32 + 1),
-            may_begin_before: start == 0,
-            goes_on: last.is_none(),
-        })
     }
 
     /// Key and content hash of the batch, on its first event.

@@ -75,6 +75,7 @@ pub(crate) struct Interner<S> {
     pub(crate) text: String,
 }
 
+#[cfg(test)]
 impl<'a> Interner<&'a str> {
     pub(crate) fn reference(&mut self, string: &'a str) -> u32 {
         let next = self.lengths.len() as u32 + 1;

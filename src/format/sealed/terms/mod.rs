@@ -76,7 +76,6 @@
 //!
 //! The same events always make the same bytes.
 // Nothing but the tests asks yet.
-#![allow(dead_code, unused_imports)]
 
 mod blocks;
 mod build;
@@ -89,11 +88,10 @@ mod tests;
 mod varint;
 mod write;
 
-pub(crate) use blocks::Blocks;
 pub(crate) use build::{EncodedTerms, TermsBuilder};
 pub(crate) use directory::TermsDirectory;
 pub(crate) use filter::{FilterView, parse_filter, view_filter};
-pub(crate) use page::{Entries, Entry, Postings, TermsPage};
+pub(crate) use page::{Entry, TermsPage};
 
 /// Rows of one block.
 pub(crate) const BLOCK_ROWS: u32 = 1024;

@@ -43,6 +43,7 @@ pub(crate) enum Entry<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Postings<'a> {
     pub(crate) last_row: u32,
+    #[cfg_attr(not(test), allow(dead_code, reason = "a field of the format, for whoever shows it"))]
     /// Number of rows.
     pub(crate) count: u32,
     blocks: Blocks<'a>,
@@ -55,6 +56,7 @@ impl<'a> Postings<'a> {
         self.blocks.clone()
     }
 
+    #[cfg(test)]
     pub(crate) fn block_count(&self) -> u32 {
         self.block_count
     }
