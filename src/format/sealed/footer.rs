@@ -36,8 +36,6 @@ use crate::position::Position;
 
 const MAGIC: [u8; 8] = *b"ANNALFTR";
 const FIXED_BYTES: usize = 88;
-#[cfg(test)]
-pub(crate) const SECTION_BYTES: usize = 48;
 const SECTIONS_MAX: usize = 64;
 const REQUIRED: u8 = 1;
 const BY_SUBJECT: u8 = 1;

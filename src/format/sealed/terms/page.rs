@@ -47,6 +47,7 @@ pub(crate) struct Postings<'a> {
     /// Number of rows.
     pub(crate) count: u32,
     blocks: Blocks<'a>,
+    #[cfg_attr(not(test), allow(dead_code, reason = "a field of the format, for whoever shows it"))]
     block_count: u32,
 }
 
