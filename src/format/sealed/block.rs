@@ -7,7 +7,7 @@
 //! | 8 | 4 | flags: 1 payloads are ordered by subject; the others are incompatible |
 //! | 12 | 4 | number of sections |
 //! | 16 | 8 | offset of the first page in the file |
-//! | 24 | | sections, see `sections.rs` |
+//! | 24 | | sections |
 //!
 //! A reference is 1 for the first string of its column, in the segment dictionary or in this block as the dictionary
 //! says; 0 is none. The sections, columns with one value a row if not said otherwise:
@@ -21,7 +21,7 @@
 //! | 5 | occurred_at, where given |
 //! | 6 | position less that of the cause, where caused |
 //! | 7 | length of the data |
-//! | 8 | id: 0 none given, 1 a literal (the next one of `literals.rs`), 2 + n template n of the dictionary |
+//! | 8 | id: 0 none given, 1 a literal (the next one), 2 + n template n of the dictionary |
 //! | 9 | number of the id, where its template keeps one |
 //! | 10 | subject: its ordinal among the block's subjects, 1 for the first, in order of appearance |
 //! | 11 to 16 | references: type, actor, on_behalf_of, source, correlation, content type |
@@ -33,7 +33,7 @@
 //! | 24 | list: entries of the metadata lists |
 //! | 25, 26 | references of the names, and of the values, of all lists |
 //! | 32 to 41 | list: lengths of the block's own strings of column 0 to 9 |
-//! | 48 to 51 | literal ids, see `literals.rs` |
+//! | 48 to 51 | literal ids |
 //! | 56 | list: rows that are the first of a batch with an idempotency key |
 //! | 57 | for each of them: length of the key |
 //! | 58 | raw: for each of them the content hash, 32 bytes |

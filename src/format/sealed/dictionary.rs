@@ -5,14 +5,14 @@
 //! | 0 | 2 | scopes: bit n is set if column n has its strings here, for all blocks, and not in each block |
 //! | 2 | 2 | flags: 1: the term index holds the stems of ids, see `stems.rs` |
 //! | 4 | 4 | number of sections |
-//! | 8 | | sections, see `sections.rs` |
+//! | 8 | | sections |
 //!
 //! | section | what |
 //! |---|---|
 //! | 0 to 9 | list: lengths of the strings of that column, in the order of their references |
 //! | 16 | list: lengths of the kinds of the templates |
 //! | 17 | column: lengths of the texts of the templates |
-//! | 18 | column: modes of the templates, see `ids.rs` |
+//! | 18 | column: modes of the templates |
 //! | 19 | column: differences of the templates |
 //! | 64 | text: all strings, then kinds and texts of all templates in turn |
 //!

@@ -1,6 +1,7 @@
 //! Blocks as a whole: rows to a head and back.
 
 mod damage;
+mod docs;
 mod ids;
 mod real;
 mod round_trip;
