@@ -141,6 +141,17 @@ impl Error {
         Error::new(kind, format!("cannot {what}: {source}")).caused_by(source)
     }
 
+    /// The same, of a file that others may replace by another of the same events: where it is gone, that
+    /// is `NotFound`, and whoever asked looks again at what is there.
+    pub(crate) fn io_or_gone(what: impl fmt::Display, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::NotFound => {
+                Error::new(ErrorKind::NotFound, format!("cannot {what}: {source}")).caused_by(source)
+            }
+            _ => Error::io(what, source),
+        }
+    }
+
     pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Error {
         self.0.hint = Some(hint.into());
         self

@@ -58,6 +58,17 @@ impl Log {
         horizon: Position,
         test: impl Fn(&EventRef<'_>) -> Option<T>,
     ) -> Result<Option<(Position, T)>> {
+        self.retrying(|| self.try_newest_match(dimension, value, hash, horizon, &test))
+    }
+
+    fn try_newest_match<T>(
+        &self,
+        dimension: Dimension,
+        value: &str,
+        hash: u64,
+        horizon: Position,
+        test: &impl Fn(&EventRef<'_>) -> Option<T>,
+    ) -> Result<Option<(Position, T)>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
             let mut found = None;
@@ -196,6 +207,10 @@ impl Log {
 
     /// The batch that carries an idempotency key, however old.
     pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+        self.retrying(|| self.try_find_key(key, hash))
+    }
+
+    fn try_find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev() {
             let found = match segment {
@@ -236,6 +251,20 @@ impl Log {
         horizon: Position,
         each: &mut dyn FnMut(&EventRef<'_>) -> bool,
     ) -> Result<()> {
+        // Where the files are listed anew on the way, none is given twice.
+        let mut given = Vec::new();
+        self.retrying(|| {
+            self.try_each_of_id(id, horizon, &mut |event| {
+                if given.contains(&event.position()) {
+                    return true;
+                }
+                given.push(event.position());
+                each(event)
+            })
+        })
+    }
+
+    fn try_each_of_id(&self, id: &str, horizon: Position, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
         if let Some((epoch, position)) = parse_derived_id(self.id, id).filter(|(_, position)| *position <= horizon) {
             let derived = |event: &EventRef<'_>| event.epoch() == epoch && event.given_id().is_none();
             if self.with_event(position, |event| derived(event) && !each(event))? == Some(true) {

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -25,6 +26,11 @@ use crate::segment::raw::RawSegment;
 use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
 use crate::time::Timestamp;
+
+/// How often a list of the files is taken again where one of them was replaced, and the pause before
+/// each further attempt: a writer that seals or archives names the new file just before it lists it.
+pub(crate) const GONE_TRIES: u32 = 20;
+pub(crate) const GONE_WAIT: Duration = Duration::from_millis(5);
 
 /// The segments in order of position.
 #[derive(Debug, Default, Clone)]
@@ -168,8 +174,30 @@ impl Log {
         if self.is_closed() { Err(Error::new(ErrorKind::Closed, "the store is closed")) } else { Ok(()) }
     }
 
+    /// Asks again, with the files listed anew, where one of them went after it was listed.
+    pub(crate) fn retrying<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+        for attempt in 0..GONE_TRIES {
+            match ask() {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    if attempt > 0 {
+                        std::thread::sleep(GONE_WAIT);
+                    }
+                    self.relist()?;
+                }
+                other => return other,
+            }
+        }
+        ask()
+    }
+
     /// Runs `each` on the event at a position; `None` if the log does not hold it (yet).
     pub(crate) fn with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        let mut each = Some(each);
+        let found = self.retrying(|| self.try_with_event(position, |event| each.take().map(|each| each(event))))?;
+        Ok(found.flatten())
+    }
+
+    fn try_with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
         if position == Position::ORIGIN || position > self.tail() {
             return Ok(None);
         }
@@ -191,17 +219,25 @@ impl Log {
 
     /// When the event at a position was recorded; `None` as with [`Log::with_event`].
     pub(crate) fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        match segments.index_of(position).map(|index| &segments.0[index]) {
-            Some(Segment::Sealed(sealed)) => {
-                let row = sealed.row_of(position).ok_or_else(|| self.missing(position))?;
-                sealed.with_row(&mut Cursor::default(), row, false, |row| row.event.recorded_at()).map(Some)
+        self.with_head(position, |event| event.recorded_at())
+    }
+
+    /// Runs `each` on the event at a position, whose data it may be given or not; `None` as with
+    /// [`Log::with_event`].
+    pub(crate) fn with_head<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        let mut each = Some(each);
+        let mut once = |event: &EventRef<'_>| each.take().map(|each| each(event));
+        let found = self.retrying(|| {
+            let segments = self.segments.load();
+            match segments.index_of(position).map(|index| &segments.0[index]) {
+                Some(Segment::Sealed(sealed)) if position <= self.tail() => {
+                    let row = sealed.row_of(position).ok_or_else(|| self.missing(position))?;
+                    sealed.with_row(&mut Cursor::default(), row, false, |row| once(&row.event)).map(Some)
+                }
+                _ => self.try_with_event(position, &mut once),
             }
-            _ => self.with_event(position, |event| event.recorded_at()),
-        }
+        })?;
+        Ok(found.flatten())
     }
 
     /// Takes a fresh list of the files, where another process may have replaced some.
@@ -215,26 +251,29 @@ impl Log {
     /// Runs `each` on the event at a position and on what it has from its batch; `None` as with
     /// [`Log::with_event`].
     pub(crate) fn with_row<T>(&self, position: Position, each: impl FnOnce(&Row<'_>) -> T) -> Result<Option<T>> {
+        let mut each = Some(each);
+        let found =
+            self.with_place(position, |segment, row| segment.with_row(row, |row| each.take().map(|each| each(row))))?;
+        Ok(found.flatten())
+    }
+
+    /// Runs `ask` on the segment and row of a position; `None` as with [`Log::with_event`].
+    fn with_place<T>(&self, position: Position, mut ask: impl FnMut(&Segment, u32) -> Result<T>) -> Result<Option<T>> {
         if position == Position::ORIGIN || position > self.tail() {
             return Ok(None);
         }
-        let segments = self.segments.load();
-        let segment =
-            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
-        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
-        segment.with_row(row, each).map(Some)
+        self.retrying(|| {
+            let segments = self.segments.load();
+            let segment =
+                segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
+            let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+            ask(segment, row).map(Some)
+        })
     }
 
     /// What is hashed to make the leaf of the event at a position; `None` as with [`Log::with_event`].
     pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        let segment =
-            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
-        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
-        segment.preimage(row).map(Some)
+        self.with_place(position, |segment, row| segment.preimage(row))
     }
 
     /// The error for a position that should be there and that no file holds.
