@@ -164,7 +164,8 @@ impl Reader {
     /// As [`Reader::scan`].
     pub fn count(&self, query: &Query) -> Result<u64> {
         let mut count = 0;
-        self.scan(query, |_| {
+        let mut run = self.run(query)?.without_data();
+        run.run(&mut OnDamage::Stop, &mut |_| {
             count += 1;
             ControlFlow::Continue(())
         })?;
