@@ -8,6 +8,7 @@ use zstd::dict::DecoderDictionary;
 
 use super::{LOG, mend, use_up};
 use crate::error::{Error, ErrorKind};
+use crate::format::Read;
 use crate::format::bytes::{u16_at, u32_at};
 use crate::format::leaf::LeafHasher;
 use crate::format::sealed::block::{Block, BlockFacts, Row, Scratch, Unpacked};
@@ -17,7 +18,6 @@ use crate::format::sealed::footer::Footer;
 use crate::format::sealed::page;
 use crate::format::sealed::terms::{Entry, TermsDirectory, TermsPage, parse_filter, view_filter};
 use crate::format::term::{Dimension, TermHasher};
-use crate::format::Read;
 use crate::io::{Mode, SimStorage, Storage};
 use crate::position::Position;
 use crate::segment::Cursor;
@@ -233,9 +233,7 @@ fn look_at_file(bytes: &[u8]) {
     let Read::Valid(header) = SealedHeader::read(bytes.get(..128).unwrap_or_default()) else { return };
     let path = Path::new("00000000000000000001.seg");
     let storage: Arc<dyn Storage> = SimStorage::new();
-    let written = storage
-        .open(path, Mode::CreateNew)
-        .and_then(|file| file.write_all_at(&mut [IoSlice::new(bytes)], 0));
+    let written = storage.open(path, Mode::CreateNew).and_then(|file| file.write_all_at(&mut [IoSlice::new(bytes)], 0));
     assert!(written.is_ok());
     let Ok(ends) = Ends::read(&*storage, path, header.log, header.base) else { return };
     let sealed = SealedSegment::new(storage, Arc::new(Shelf::new(1 << 20)), PathBuf::from(path), ends);

@@ -224,7 +224,9 @@ impl Sealed {
         let tail = store.reader().tail();
         for (number, first) in self.keys.iter().step_by(17) {
             match store.append_with(batch(*number)) {
-                Ok(done) => assert!(done.duplicate && done.first.get() == *first, "{what}: key-{number} is taken twice"),
+                Ok(done) => {
+                    assert!(done.duplicate && done.first.get() == *first, "{what}: key-{number} is taken twice")
+                }
                 Err(AppendError::Failed(error)) => {
                     self.golden.expect_detected(what, &error);
                     errors += 1;
