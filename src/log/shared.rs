@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -26,8 +27,10 @@ use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
 use crate::time::Timestamp;
 
-/// How often the files are listed anew for one question.
-const RELIST_MAX: u32 = 16;
+/// How often a list of the files is taken again where one of them was replaced, and the pause before
+/// each further attempt: a writer that seals or archives names the new file just before it lists it.
+pub(crate) const GONE_TRIES: u32 = 20;
+pub(crate) const GONE_WAIT: Duration = Duration::from_millis(5);
 
 /// The segments in order of position.
 #[derive(Debug, Default, Clone)]
@@ -173,9 +176,14 @@ impl Log {
 
     /// Runs `read`, and again after listing the files anew where one was gone: another process may have sealed it.
     pub(crate) fn settled<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-        for _ in 0..RELIST_MAX {
+        for attempt in 0..GONE_TRIES {
             match read() {
-                Err(error) if error.is_gone() => self.relist()?,
+                Err(error) if error.is_gone() => {
+                    if attempt > 0 {
+                        std::thread::sleep(GONE_WAIT);
+                    }
+                    self.relist()?;
+                }
                 other => return other,
             }
         }
@@ -217,6 +225,16 @@ impl Log {
         match self.segment_at(position)? {
             Some((Segment::Sealed(sealed), row)) => sealed.recorded_at(row).map(Some),
             _ => self.with_event(position, |event| event.recorded_at()),
+        }
+    }
+
+    /// Runs `each` on the event at a position, whose data it may be given or not; `None` as with [`Log::with_event`].
+    pub(crate) fn with_head<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        match self.segment_at(position)? {
+            Some((Segment::Sealed(sealed), row)) => {
+                sealed.with_row(&mut Cursor::default(), row, false, |row| each(&row.event)).map(Some)
+            }
+            _ => self.with_event(position, each),
         }
     }
 

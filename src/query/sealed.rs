@@ -296,6 +296,22 @@ impl SealedPlace {
         asked: &mut Asked,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
+        let before = asked.through;
+        let given = self.look_at(segment, row, asked, each);
+        if given.is_err() {
+            // Whoever lists the files anew goes on with this very row.
+            asked.through = before;
+        }
+        given
+    }
+
+    fn look_at(
+        &mut self,
+        segment: &SealedSegment,
+        row: u32,
+        asked: &mut Asked,
+        each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         // Its data is read only if it matches: that is what costs.
         if !asked.trivial {
             let takes = segment.with_row(&mut self.cursor, row, false, |row| asked.takes(&row.event))?;

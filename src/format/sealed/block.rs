@@ -205,7 +205,7 @@ impl Lists {
     pub(super) fn range(&self, ordinal: i64) -> Parsed<Range<usize>> {
         let end_of = |ordinal: i64| match ordinal {
             0 => Some(0),
-            _ => self.ends.get(usize::try_from(ordinal - 1).ok()?).map(|end| *end as usize),
+            _ => self.ends.get(usize::try_from(ordinal.wrapping_sub(1)).ok()?).map(|end| *end as usize),
         };
         match (ordinal, end_of(ordinal)) {
             (0, _) => Ok(0..0),

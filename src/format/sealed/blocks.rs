@@ -73,6 +73,10 @@ impl Blocks {
         Ok(blocks)
     }
 
+    pub(crate) fn len(&self) -> u32 {
+        (self.bytes.len() / ENTRY_BYTES) as u32
+    }
+
     pub(crate) fn get(&self, index: u32) -> Option<BlockEntry> {
         let at = (index as usize).checked_mul(ENTRY_BYTES)?;
         let bytes = self.bytes.get(at..at + ENTRY_BYTES)?;

@@ -264,6 +264,12 @@ impl Dictionary {
         Ok(Dictionary { text: text.into(), columns, templates, by_stem, ..Dictionary::default() })
     }
 
+    /// Bytes held, about.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn memory(&self) -> usize {
+        self.text.len() + self.columns.iter().flatten().map(super::strings::Strings::memory).sum::<usize>()
+    }
+
     /// Whether a column has its strings here.
     pub(crate) fn has(&self, column: StringColumn) -> bool {
         self.columns[column as usize].is_some()

@@ -44,7 +44,7 @@ impl Block {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn epoch(&self, row: u32) -> Parsed<u64> {
         Ok(self.columns.epoch.get(&self.head, self.index(row)?).cast_unsigned())
     }
@@ -100,7 +100,7 @@ impl Block {
         Ok(self.raw_flags(self.index(row)?) & LEAF_FLAGS)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     /// The reference of a column that has one a row (all but tags and metadata): see [`Block::value`].
     pub(crate) fn reference(&self, column: StringColumn, row: u32) -> Parsed<u32> {
         let index = self.index(row)?;
@@ -130,7 +130,7 @@ impl Block {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     /// References of a row's tags.
     pub(crate) fn tags(&self, row: u32) -> Parsed<impl ExactSizeIterator<Item = u32>> {
         let list = self.columns.tag_list.get(&self.head, self.index(row)?);
