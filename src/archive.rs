@@ -119,8 +119,12 @@ fn archive_one(core: &Core, whole: &SealedSegment, dir: &Path, place: &Arc<dyn S
 fn put_whole(storage: &dyn Storage, whole: &SealedSegment, place: &Arc<dyn Storage>, name: &Path) -> Result<()> {
     let there = place.metadata(name).map_err(failed("look at", name))?.is_some();
     if there {
-        // An earlier attempt, or something else of that name, which is an error.
-        return check(place, name, whole, &mut |_| Ok(()));
+        // An earlier attempt, or something else of that name, which is an error. It may have ended before the file or
+        // its name was durable.
+        check(place, name, whole, &mut |_| Ok(()))?;
+        let file = place.open(name, Mode::Read).map_err(failed("open", name))?;
+        file.sync_data().map_err(failed("sync", name))?;
+        return place.sync_dir("".as_ref()).map_err(failed("sync", name));
     }
     let temporary = name.with_extension("seg.tmp");
     crate::backup::part::remove_if_there(&**place, &temporary)?;
@@ -174,8 +178,8 @@ fn put_in_place(core: &Core, old: &SealedSegment, temporary: &Path) -> Result<()
     let storage = &*log.storage;
     let ends = Ends::read(storage, temporary, log.id, old.base())?;
     storage.rename(temporary, &old.path).map_err(failed("name", &old.path))?;
-    storage.sync_dir(LOG.as_ref()).map_err(failed("sync", &old.path))?;
+    // The old file is gone for readers, whether the new name is durable or not; either one is good.
     let new = SealedSegment::new(Arc::clone(&log.storage), Arc::clone(&log.shelf), old.path.clone(), ends);
     core.live.change(|| log.replace_segment(&Segment::Sealed(Arc::new(new))));
-    Ok(())
+    storage.sync_dir(LOG.as_ref()).map_err(failed("sync", &old.path))
 }

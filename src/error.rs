@@ -141,6 +141,12 @@ impl Error {
         Error::new(kind, format!("cannot {what}: {source}")).caused_by(source)
     }
 
+    /// Whether a file that should be there is not: it may have been replaced since it was listed.
+    pub(crate) fn is_gone(&self) -> bool {
+        let source = self.0.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        self.0.kind == ErrorKind::NotFound || source.is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Error {
         self.0.hint = Some(hint.into());
         self

@@ -219,7 +219,7 @@ impl Subscription {
         }
         match self.last.filter(|_| self.follower.is_some()) {
             None => Ok(()),
-            Some((position, epoch)) => match self.log.with_event(position, |event| event.epoch())? {
+            Some((position, epoch)) => match self.log.with_head(position, |event| event.epoch())? {
                 Some(found) if found == epoch => Ok(()),
                 _ => Err(diverged("holds another event now")),
             },

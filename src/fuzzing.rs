@@ -11,9 +11,11 @@
 
 mod bytes_file;
 mod mend;
+mod sealed;
 mod use_up;
 
 use bytes_file::BytesFile;
+pub use sealed::{block, dictionary, envelope, payload, sealed, terms};
 
 use sha2::{Digest, Sha256};
 
@@ -60,6 +62,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pattern", pattern),
     ("receipt", receipt),
     ("time", time),
+    ("block", block),
+    ("dictionary", dictionary),
+    ("terms", terms),
+    ("envelope", envelope),
+    ("payload", payload),
+    ("sealed", sealed),
 ];
 
 const LOG: LogId = LogId([7; 16]);

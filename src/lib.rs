@@ -171,5 +171,5 @@ pub use time::Timestamp;
 #[doc(hidden)]
 pub mod sim {
     pub use crate::io::sim::*;
-    pub use crate::io::{Clock, Entry, File, FsKind, LockGuard, ManualClock, Meta, Mode, Storage};
+    pub use crate::io::{Clock, Entry, File, FsKind, LockGuard, ManualClock, Mapping, Meta, Mode, Storage, Words};
 }

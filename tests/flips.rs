@@ -6,6 +6,9 @@
 //! `ANNALS_FLIPS=all` every single one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "flips/sealed.rs"]
+mod sealed;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +62,7 @@ fn files_of(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn golden(closed: bool) -> Golden {
     let directory = scratch();
     let root = directory.path().join("store");
-    let store = Store::options().segment_bytes(64 << 10).open(&root).unwrap();
+    let store = Store::options().segment_bytes(64 << 10).sealing(false).open(&root).unwrap();
     let mut number = 0;
     while store.segments().len() < 3 || number < 520 {
         let batch = 1 + number % 4;
@@ -135,7 +138,7 @@ impl Golden {
                 );
             }
         }
-        let written = Store::options().segment_bytes(64 << 10).open(&at).and_then(|store| {
+        let written = Store::options().segment_bytes(64 << 10).sealing(false).open(&at).and_then(|store| {
             let cut = store.recovery().cut.is_some();
             let events = read_all(&store)?;
             Ok((events, cut))

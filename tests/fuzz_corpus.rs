@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "fuzz_corpus/sealed.rs"]
+mod sealed;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use annals::fuzzing::{TARGETS, Target, canary};
 
+/// Of each target's inputs; `ANNALS_FUZZ_MUTATIONS` makes them more.
 const MUTATIONS: u64 = 2_000;
-const CORPUS_BYTES_MAX: u64 = 200_000;
+const CORPUS_BYTES_MAX: u64 = 250_000;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -84,6 +88,7 @@ fn run(name: &str, target: Target, input: &[u8], what: &dyn Fn() -> String) {
 
 #[test]
 fn no_target_fails() {
+    let mutations = std::env::var("ANNALS_FUZZ_MUTATIONS").map_or(MUTATIONS, |count| count.parse().unwrap());
     for (name, target) in TARGETS {
         let corpus = corpus(name);
         assert!(corpus.len() >= 3, "{name} has too few seeds");
@@ -91,7 +96,7 @@ fn no_target_fails() {
             run(name, *target, input, &|| path.display().to_string());
         }
         let mut random = Random(name.bytes().fold(1, |seed, byte| seed * 31 + u64::from(byte)));
-        for number in 0..MUTATIONS {
+        for number in 0..mutations {
             let (path, input) = &corpus[random.below(corpus.len())];
             let (_, other) = &corpus[random.below(corpus.len())];
             let mutated = random.mutate(input, other);
@@ -207,6 +212,7 @@ fn write_seeds() {
     ] {
         seed("json", name, line.as_bytes());
     }
+    sealed::write_seeds(&store);
     let golden = annals::Store::options().read_only(true).open(&store).unwrap();
     for position in [1, 2, 5] {
         let json = golden.receipt(position, None).unwrap().to_json();

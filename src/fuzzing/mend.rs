@@ -4,8 +4,11 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{HEADER_USED, SLOT_USED};
-use crate::format::bytes::{u32_at, u64_at};
+use crate::format::bytes::{u16_at, u32_at, u64_at};
 use crate::format::frame::{self, ENTRY_BYTES, FIRST_OFFSET, HEADER_BYTES};
+use crate::format::sealed::blocks;
+use crate::format::sealed::envelope::{END_MAGIC, MAGIC as SEALED_MAGIC};
+use crate::format::sealed::footer::SECTION_BYTES;
 use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot};
 
 /// The number at a place; 0 where the bytes do not reach.
@@ -128,6 +131,117 @@ pub(super) fn live(page: &mut [u8]) {
         let check = live::position_check(number(page, at), session);
         put(page, at + 8, &check.to_le_bytes());
     }
+}
+
+/// The CRC-32 that some parts of a term index end with.
+pub(super) fn crc_at_end(bytes: &mut [u8]) {
+    if let Some((checked, crc)) = bytes.split_last_chunk_mut::<4>() {
+        *crc = crc32fast::hash(checked).to_le_bytes();
+    }
+}
+
+/// A term directory and its first page, each made to fit the other.
+pub(super) fn term_page(directory: &mut [u8], page: &mut [u8]) {
+    put(page, 0, &0u32.to_le_bytes());
+    let first = number(directory, 20);
+    put(page, 4, &first.to_le_bytes());
+    put(directory, 28, &(page.len() as u32).to_le_bytes());
+    crc_at_end(page);
+    crc_at_end(directory);
+}
+
+/// By the kind that `envelope` takes: header, tail or footer of a sealed file.
+pub(super) fn envelope(which: u8, bytes: &mut [u8]) {
+    match which % 3 {
+        0 => {
+            put(bytes, 0, &SEALED_MAGIC);
+            bytes.iter_mut().take(120).skip(56).for_each(|byte| *byte = 0);
+            seal(bytes, 120, named(SEALED_MAGIC));
+        }
+        1 => {
+            put(bytes, 0, &END_MAGIC);
+            let end = number(bytes, 8).wrapping_add(u64::from(u32_at(bytes, 16).unwrap_or_default())).wrapping_add(64);
+            put(bytes, 24, &end.to_le_bytes());
+            seal(bytes, 56, named(END_MAGIC));
+        }
+        _ => {
+            // Blocks follow from the number of events.
+            let count = number(bytes, 16) % 10_000 + 1;
+            put(bytes, 16, &count.to_le_bytes());
+            put(bytes, 80, &(count.div_ceil(1024) as u32).to_le_bytes());
+        }
+    }
+}
+
+/// A sealed file: all checks from its blocks up to its two ends. Its payload pages have theirs among packed columns.
+pub(super) fn sealed(file: &mut [u8]) {
+    let len = file.len();
+    let Some(tail_at) = len.checked_sub(64).filter(|at| *at >= 128) else { return };
+    let footer_at = (number(file, tail_at + 8) as usize).clamp(128, tail_at);
+    let (places, table_at) = sections(&file[footer_at..tail_at], footer_at);
+    for (id, place) in &places {
+        // Blocks = 1, TermPages = 3, TermDirectory = 4, Filter = 5.
+        match id {
+            1 => block_heads(file, place.clone()),
+            3 => {
+                let ends = places.iter().find(|(id, _)| *id == 4).map(|(_, place)| page_ends(&file[place.clone()]));
+                let mut start = place.start;
+                for end in ends.unwrap_or_default() {
+                    let end = (place.start + end).clamp(start, place.end);
+                    crc_at_end(&mut file[start..end]);
+                    start = end;
+                }
+            }
+            4 | 5 => crc_at_end(&mut file[place.clone()]),
+            _ => {}
+        }
+    }
+    for (index, (_, place)) in places.iter().enumerate() {
+        let crc = crc32fast::hash(&file[place.clone()]);
+        put(file, footer_at + table_at + index * SECTION_BYTES + 40, &crc.to_le_bytes());
+    }
+    let footer_crc = crc32fast::hash(&file[footer_at..tail_at]);
+    let tail = &mut file[tail_at..];
+    put(tail, 0, &END_MAGIC);
+    put(tail, 8, &(footer_at as u64).to_le_bytes());
+    put(tail, 16, &((tail_at - footer_at) as u32).to_le_bytes());
+    put(tail, 20, &footer_crc.to_le_bytes());
+    put(tail, 24, &(len as u64).to_le_bytes());
+    let (log, base) = (file[24..40].to_vec(), file[40..48].to_vec());
+    put(file, tail_at + 32, &log);
+    put(file, tail_at + 48, &base);
+    seal(&mut file[tail_at..], 56, named(END_MAGIC));
+    put(file, 0, &SEALED_MAGIC);
+    seal(file, 120, named(SEALED_MAGIC));
+}
+
+/// The sections of a footer that lie before it, and where their table begins in it.
+fn sections(footer: &[u8], footer_at: usize) -> (Vec<(u16, std::ops::Range<usize>)>, usize) {
+    let short = |at: usize| u16_at(footer, at).unwrap_or_default();
+    // The table ends the footer.
+    let count = usize::from(short(80)).min(footer.len() / SECTION_BYTES);
+    let table_at = footer.len() - count * SECTION_BYTES;
+    let place = |index: usize| {
+        let at = table_at + index * SECTION_BYTES;
+        let start = (number(footer, at + 8) as usize).min(footer_at);
+        (short(at), start..start.saturating_add(number(footer, at + 16) as usize).min(footer_at))
+    };
+    ((0..count).map(place).collect(), table_at)
+}
+
+fn block_heads(file: &mut [u8], directory: std::ops::Range<usize>) {
+    for at in directory.step_by(blocks::ENTRY_BYTES) {
+        let start = (number(file, at) as usize).min(file.len());
+        let end = start.saturating_add(u32_at(file, at + 8).unwrap_or_default() as usize).min(file.len());
+        let crc = crc32fast::hash(&file[start..end]);
+        put(file, at + 12, &crc.to_le_bytes());
+    }
+}
+
+/// Where each page of a term directory ends.
+fn page_ends(directory: &[u8]) -> Vec<usize> {
+    let pages = directory.get(20..).unwrap_or_default().chunks_exact(12);
+    pages.map(|page| u32_at(page, 8).unwrap_or_default() as usize).collect()
 }
 
 /// An index from what carries anything of its header, and its space. Counts are kept small, places

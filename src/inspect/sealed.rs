@@ -449,7 +449,7 @@ impl Walk<'_> {
             true => Ok(()),
             false => Err(Bad::new(0, format!("a head of CRC {:08x}", entry.head_crc), format!("CRC {crc:08x}"))),
         };
-        let facts = BlockFacts { log: self.ends.footer.log, base: Position::new(first), rows, offset: entry.head_at };
+        let facts = BlockFacts { log: self.ends.footer.log, base: Position::new(first), rows };
         // What a dictionary that is bad said is not missed but by strings of the block.
         let parsed = dictionary.map(|dictionary| Block::parse(head.into_boxed_slice(), facts, Arc::clone(dictionary)));
         let parsed = match (held, parsed) {

@@ -26,6 +26,7 @@
 //! [`Storage::sync_dir`]: super::Storage::sync_dir
 //! [`Storage::sync_parent`]: super::Storage::sync_parent
 
+mod beside;
 mod contents;
 mod crash;
 mod fault;

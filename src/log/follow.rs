@@ -15,7 +15,7 @@ use super::indexer::{self, Opened};
 use super::live_file::{LiveReader, Seen};
 use super::open::{not_a_store, sealed_segments, sync_names};
 use super::recover::look::{Look, look};
-use super::shared::{Log, Segments};
+use super::shared::{GONE_WAIT, Log, Segments};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
@@ -198,7 +198,7 @@ fn list_live(
             let mut gone = false;
             let segments = match list_up_to(storage, shelf, id, seen.published) {
                 // A raw file went while it was looked at: its sealed form is there now.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(error) if error.is_gone() => {
                     gone = true;
                     None
                 }
@@ -207,6 +207,8 @@ fn list_live(
             match follower.look(&**storage, id) {
                 None => return Ok(None),
                 Some(now) if gone => seen = now,
+                // A segment that was sealed just now may reach beyond what was published when the look began.
+                Some(now) if segments.is_none() && now.published != seen.published => seen = now,
                 Some(now) if now.generation == seen.generation && now.session == seen.session => {
                     return Ok(segments.map(|segments| (segments, seen)));
                 }
@@ -306,17 +308,19 @@ impl Follower {
             return Ok(());
         }
         // A reader that began on the files alone joins a writer that came later.
-        let Some(seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
+        let Some(mut seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
         if known.is_none() && seen.state == State::Clean && seen.published == log.tail() {
             return Ok(());
         }
-        let same_files = known.is_some_and(|old| old.generation == seen.generation && old.session == seen.session);
-        if same_files {
-            if let Some(newest) = log.segments().newest() {
-                newest.follow_to(seen.published)?;
+        let mut tries = 0;
+        while let Err(error) = self.bring_up(log, *known, &seen) {
+            tries += 1;
+            // A file was sealed after it was listed: the list has changed since.
+            if !error.is_gone() || tries > LIST_TRIES {
+                return Err(error);
             }
-        } else {
-            self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session))?;
+            std::thread::sleep(GONE_WAIT);
+            seen = self.look(&*log.storage, log.id).ok_or(error)?;
         }
         if seen.published < log.tail() {
             return Err(Error::new(
@@ -335,6 +339,15 @@ impl Follower {
         *known = Some(seen);
         log.doorbell.ring();
         Ok(())
+    }
+
+    fn bring_up(&self, log: &Log, known: Option<Seen>, seen: &Seen) -> Result<()> {
+        let same_session = known.is_some_and(|old| old.session == seen.session);
+        if same_session && known.is_some_and(|old| old.generation == seen.generation) {
+            log.segments().newest().map_or(Ok(()), |newest| newest.follow_to(seen.published))
+        } else {
+            self.list_again(log, seen, same_session)
+        }
     }
 
     /// Takes over a changed list of files. Segments of the same session are kept: their mappings

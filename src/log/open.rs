@@ -34,6 +34,7 @@ use crate::position::Position;
 use crate::report::Recovery;
 use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
+use crate::segment::seal::SealOptions;
 use crate::segment::sealed::SealedSegment;
 use crate::segment::sealed::shelf::Shelf;
 use crate::time::Timestamp;
@@ -122,7 +123,9 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     if !recovery.created {
         sync_names(&*storage)?;
     }
-    recovery.notes.extend(sealer::settle(&storage, anchor.log)?);
+    let sealed_at = Timestamp::from_nanos(wanted.clock.wall_nanos());
+    let options = SealOptions { level: wanted.level, sealed_at };
+    recovery.notes.extend(sealer::settle(&storage, anchor.log, &options)?);
     let before = LiveReader::open(&*storage).and_then(|live| live.look(&*storage, anchor.log));
     let (look, live) = recover(&*storage, &anchor, &wanted, before.is_some(), &mut recovery)?;
     let (sync_every, sealing) = (wanted.sync_every, wanted.sealing);

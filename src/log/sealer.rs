@@ -10,7 +10,7 @@
 //! 4. Put it into the list of segments, tell the readers of other processes, remove the raw file and
 //!    its index.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use crate::event::LogId;
 use crate::format::leaf::{LeafHasher, Tree};
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::footer::Footer;
+use crate::format::term::TermHasher;
 use crate::io::{Mode, Storage};
 use crate::position::Position;
 use crate::report::Sealed;
@@ -101,14 +102,20 @@ fn seal_one(
     let path = files::sealed(raw.base());
     let temporary = path.with_extension("seg.tmp");
     let options = SealOptions { level, sealed_at: Timestamp::from_nanos(core.clock.wall_nanos()) };
-    let written = write(log, raw, before, &options, &temporary, go_on);
-    let checked = written.and_then(|footer| compare(log, &temporary, raw.base(), &footer, go_on));
+    let written = write(&log.storage, raw, before, &options, &temporary, go_on);
+    let checked = written.and_then(|footer| match cfg!(annals_no_read_back) {
+        true => Ok(()),
+        false => compare(&log.storage, &temporary, &footer, go_on),
+    });
     if let Err(error) = checked {
         let _ = storage.remove(&temporary);
         return Err(error);
     }
     let failed = |what: &'static str| move |error| Error::io(format_args!("{what} a sealed segment"), error);
-    storage.rename_new(&temporary, &path).map_err(failed("name"))?;
+    // What opening found under this name was settled then: this one is of an attempt that failed behind the rename.
+    let is_there = storage.metadata(&path).map_err(failed("look for"))?.is_some();
+    let named = if is_there { storage.rename(&temporary, &path) } else { storage.rename_new(&temporary, &path) };
+    named.map_err(failed("name"))?;
     storage.sync_dir(LOG.as_ref()).map_err(failed("sync the name of"))?;
     let ends = Ends::read(storage, &path, log.id, raw.base())?;
     let sealed = Arc::new(SealedSegment::new(Arc::clone(&log.storage), Arc::clone(&log.shelf), path, ends));
@@ -131,7 +138,7 @@ fn remove_raw(storage: &dyn Storage, base: Position) -> Result<()> {
 }
 
 fn write(
-    log: &Log,
+    storage: &Arc<dyn Storage>,
     raw: &RawSegment,
     before: &Tree,
     options: &SealOptions,
@@ -139,23 +146,23 @@ fn write(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Footer> {
     let failed = |error| Error::io(format_args!("write {}", path.display()), error);
-    let file = log.storage.open(path, Mode::Create).map_err(failed)?;
+    let file = storage.open(path, Mode::Create).map_err(failed)?;
     file.set_len(0).map_err(failed)?;
-    let footer = seal::write(raw, log.hasher, before, options, &*file, go_on)?;
+    let footer = seal::write(raw, TermHasher::new(raw.header.log), before, options, &*file, go_on)?;
     file.sync_data().map_err(failed)?;
     file.drop_cache();
     Ok(footer)
 }
 
 /// Reads a new file back: every part of it, and the leaf of every event.
-fn compare(log: &Log, path: &Path, base: Position, footer: &Footer, go_on: &dyn Fn() -> bool) -> Result<()> {
-    let ends = Ends::read(&*log.storage, path, log.id, base)?;
+fn compare(storage: &Arc<dyn Storage>, path: &Path, footer: &Footer, go_on: &dyn Fn() -> bool) -> Result<()> {
+    let ends = Ends::read(&**storage, path, footer.log, footer.base)?;
     if ends.footer != *footer {
         return Err(Error::new(ErrorKind::Corruption, format!("{} does not read back as written", path.display())));
     }
     // Nobody else may meet its blocks under this name.
     let shelf = Arc::new(Shelf::new(0));
-    let sealed = SealedSegment::new(Arc::clone(&log.storage), shelf, path.to_owned(), ends);
+    let sealed = SealedSegment::new(Arc::clone(storage), shelf, path.to_owned(), ends);
     sealed.check_parts()?;
     let tree = leaves(&sealed, go_on)?;
     if tree != footer.after {
@@ -182,8 +189,9 @@ fn leaves(sealed: &SealedSegment, go_on: &dyn Fn() -> bool) -> Result<Tree> {
 }
 
 /// Raw files whose events stand in a sealed file that a crash left beside them: compared event by event, and then the
-/// raw one goes; where they differ, or the sealed one is damaged, that one goes into quarantine. Returns notes.
-pub(crate) fn settle(storage: &Arc<dyn Storage>, log: LogId) -> Result<Vec<String>> {
+/// raw one goes; where they differ, or the sealed one is damaged, that one goes into quarantine. Where others follow, the
+/// raw one is sealed again at once: no raw file stands before a sealed one. Returns notes.
+pub(crate) fn settle(storage: &Arc<dyn Storage>, log: LogId, options: &SealOptions) -> Result<Vec<String>> {
     let listing = files::list(&**storage)?;
     let mut notes = Vec::new();
     for base in listing.sealed.iter().filter(|base| listing.raw.contains(base)) {
@@ -192,6 +200,16 @@ pub(crate) fn settle(storage: &Arc<dyn Storage>, log: LogId) -> Result<Vec<Strin
             Ok(true) => {
                 remove_raw(&**storage, *base)?;
                 notes.push(format!("{} was sealed; its raw form, which a crash had left, was removed", path.display()));
+            }
+            Ok(false) if listing.sealed.iter().any(|other| other > base) => {
+                if let Some(kept) = seal_again(storage, log, *base, &listing.sealed, options)? {
+                    remove_raw(&**storage, *base)?;
+                    notes.push(format!(
+                        "{} was not the sealed form of the raw file beside it: it was set aside as {} and made again",
+                        path.display(),
+                        kept.display()
+                    ));
+                }
             }
             Ok(false) => {
                 let kept = quarantine(&**storage, &path)?;
@@ -230,14 +248,49 @@ fn same_events(storage: &Arc<dyn Storage>, log: LogId, base: Position) -> Result
     if after != sealed.footer.after {
         return Ok(false);
     }
-    match raw_leaves(storage, log, base, &sealed) {
-        Ok(tree) => Ok(tree.is_none_or(|tree| tree == after)),
-        Err(error) => Err(error),
-    }
+    let raw = raw_leaves(storage, log, base, sealed.footer.before.clone())?;
+    Ok(raw.is_none_or(|(raw, tree)| raw.next() >= sealed.next() && tree == after))
 }
 
-/// The tree with all events of the raw file; `None` if it is damaged.
-fn raw_leaves(storage: &Arc<dyn Storage>, log: LogId, base: Position, sealed: &SealedSegment) -> Result<Option<Tree>> {
+/// Puts the sealed form of a raw file in the place of one that is none. Returns where that one was put aside; `None` if
+/// the raw file is damaged too or does not fit its neighbours: then both stay as they are.
+fn seal_again(
+    storage: &Arc<dyn Storage>,
+    log: LogId,
+    base: Position,
+    sealed: &[Position],
+    options: &SealOptions,
+) -> Result<Option<PathBuf>> {
+    let ends =
+        |base: Option<&Position>| match base.map(|base| Ends::read(&**storage, &files::sealed(*base), log, *base)) {
+            Some(Ok(ends)) => Ok(Some(ends.footer)),
+            Some(Err(Unfit::Other(error))) => Err(error),
+            Some(Err(Unfit::Damaged(_))) | None => Ok(None),
+        };
+    let before = ends(sealed.iter().rfind(|other| **other < base))?;
+    let before = before.map_or_else(Tree::default, |footer| footer.after);
+    let after = ends(sealed.iter().find(|other| **other > base))?;
+    let fits = |tree: &Tree| after.as_ref().is_none_or(|footer| footer.before == *tree);
+    let raw = raw_leaves(storage, log, base, before.clone())?;
+    let Some((raw, _)) = raw.filter(|(_, tree)| before.size() + 1 == base.get() && fits(tree)) else { return Ok(None) };
+    let path = files::sealed(base);
+    let temporary = path.with_extension("seg.tmp");
+    let footer = write(storage, &raw, &before, options, &temporary, &|| true)?;
+    compare(storage, &temporary, &footer, &|| true)?;
+    let kept = quarantine(&**storage, &path)?;
+    let failed = |error| Error::io(format_args!("name {}", path.display()), error);
+    storage.rename(&temporary, &path).map_err(failed)?;
+    storage.sync_dir(LOG.as_ref()).map_err(failed)?;
+    Ok(Some(kept))
+}
+
+/// The raw file as far as its frames reach, and the tree with all of its events; `None` if it is damaged.
+fn raw_leaves(
+    storage: &Arc<dyn Storage>,
+    log: LogId,
+    base: Position,
+    before: Tree,
+) -> Result<Option<(RawSegment, Tree)>> {
     use crate::format::frame::SegmentFacts;
     use crate::format::header::SegmentHeader;
     use crate::segment::scan::{From, scan};
@@ -252,7 +305,7 @@ fn raw_leaves(storage: &Arc<dyn Storage>, log: LogId, base: Position, sealed: &S
         return Ok(None);
     };
     let facts = SegmentFacts { log: header.log, epoch: header.epoch, salt: header.salt };
-    let mut tree = sealed.footer.before.clone();
+    let mut tree = before;
     let mut hasher = LeafHasher::default();
     let unreadable = || std::io::Error::from(std::io::ErrorKind::InvalidData);
     let scanned = scan(&*file, facts, From::start(base), |_, frame| {
@@ -263,7 +316,10 @@ fn raw_leaves(storage: &Arc<dyn Storage>, log: LogId, base: Position, sealed: &S
         Ok(())
     });
     let scanned = scanned.map_err(failed)?;
-    Ok((scanned.bad.is_none() && scanned.next >= sealed.next()).then_some(tree))
+    if scanned.bad.is_some() {
+        return Ok(None);
+    }
+    Ok(Some((RawSegment::new(Arc::clone(storage), path, header, scanned.end, scanned.next), tree)))
 }
 
 /// How long the sealing thread lets pass before it looks again after a failure.

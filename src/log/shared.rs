@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -25,6 +26,11 @@ use crate::segment::raw::RawSegment;
 use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
 use crate::time::Timestamp;
+
+/// How often a list of the files is taken again where one of them was replaced, and the pause before
+/// each further attempt: a writer that seals or archives names the new file just before it lists it.
+pub(crate) const GONE_TRIES: u32 = 20;
+pub(crate) const GONE_WAIT: Duration = Duration::from_millis(5);
 
 /// The segments in order of position.
 #[derive(Debug, Default, Clone)]
@@ -168,22 +174,47 @@ impl Log {
         if self.is_closed() { Err(Error::new(ErrorKind::Closed, "the store is closed")) } else { Ok(()) }
     }
 
-    /// Runs `each` on the event at a position; `None` if the log does not hold it (yet).
-    pub(crate) fn with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+    /// Runs `read`, and again after listing the files anew where one was gone: another process may have sealed it.
+    pub(crate) fn settled<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
+        for attempt in 0..GONE_TRIES {
+            match read() {
+                Err(error) if error.is_gone() => {
+                    if attempt > 0 {
+                        std::thread::sleep(GONE_WAIT);
+                    }
+                    self.relist()?;
+                }
+                other => return other,
+            }
+        }
+        read()
+    }
+
+    /// The segment that holds a position, and its row there, with its file at hand; `None` if the log does not hold it
+    /// (yet).
+    pub(crate) fn segment_at(&self, position: Position) -> Result<Option<(Segment, u32)>> {
         if position == Position::ORIGIN || position > self.tail() {
             return Ok(None);
         }
-        let segments = self.segments.load();
-        let Some(segment) = segments.index_of(position).map(|index| &segments.0[index]) else {
-            return Err(self.missing(position));
-        };
-        let Some(row) = segment.row_of(position) else { return Err(self.missing(position)) };
-        match segment {
-            Segment::Raw(raw) => {
+        self.settled(|| {
+            let segments = self.segments.load();
+            let segment = segments.index_of(position).map(|index| &segments.0[index]);
+            let found = segment.and_then(|segment| Some((segment, segment.row_of(position)?)));
+            let (segment, row) = found.ok_or_else(|| self.missing(position))?;
+            segment.open()?;
+            Ok(Some((segment.clone(), row)))
+        })
+    }
+
+    /// Runs `each` on the event at a position; `None` if the log does not hold it (yet).
+    pub(crate) fn with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        match self.segment_at(position)? {
+            None => Ok(None),
+            Some((Segment::Raw(raw), row)) => {
                 let event = raw.event_at(raw.mapping()?, raw.place(row)?, position)?;
                 Ok(Some(each(&event)))
             }
-            Segment::Sealed(sealed) => {
+            Some((Segment::Sealed(sealed), row)) => {
                 sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event)).map(Some)
             }
         }
@@ -191,16 +222,19 @@ impl Log {
 
     /// When the event at a position was recorded; `None` as with [`Log::with_event`].
     pub(crate) fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        match segments.index_of(position).map(|index| &segments.0[index]) {
-            Some(Segment::Sealed(sealed)) => {
-                let row = sealed.row_of(position).ok_or_else(|| self.missing(position))?;
-                sealed.with_row(&mut Cursor::default(), row, false, |row| row.event.recorded_at()).map(Some)
-            }
+        match self.segment_at(position)? {
+            Some((Segment::Sealed(sealed), row)) => sealed.recorded_at(row).map(Some),
             _ => self.with_event(position, |event| event.recorded_at()),
+        }
+    }
+
+    /// Runs `each` on the event at a position, whose data it may be given or not; `None` as with [`Log::with_event`].
+    pub(crate) fn with_head<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
+        match self.segment_at(position)? {
+            Some((Segment::Sealed(sealed), row)) => {
+                sealed.with_row(&mut Cursor::default(), row, false, |row| each(&row.event)).map(Some)
+            }
+            _ => self.with_event(position, each),
         }
     }
 
@@ -215,25 +249,13 @@ impl Log {
     /// Runs `each` on the event at a position and on what it has from its batch; `None` as with
     /// [`Log::with_event`].
     pub(crate) fn with_row<T>(&self, position: Position, each: impl FnOnce(&Row<'_>) -> T) -> Result<Option<T>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        let segment =
-            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
-        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+        let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
         segment.with_row(row, each).map(Some)
     }
 
     /// What is hashed to make the leaf of the event at a position; `None` as with [`Log::with_event`].
     pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        let segment =
-            segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
-        let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
+        let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
         segment.preimage(row).map(Some)
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::plan::{self, Bounded, How, Plan, Step};
 use super::raw::RawPlace;
 use super::sealed::SealedPlace;
-use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::event::EventRef;
-use crate::log::shared::{Log, Segments};
+use crate::log::shared::{GONE_TRIES, GONE_WAIT, Log, Segments};
 use crate::position::Position;
 use crate::query::Query;
 use crate::segment::Segment;
@@ -54,6 +54,9 @@ impl Asked {
         if each(event).is_break() || self.left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
+
+/// Where a run forward goes on behind the last segment.
+const END: Position = Position::new(u64::MAX);
 
 /// A query under way.
 #[derive(Debug)]
@@ -109,24 +112,33 @@ impl Run {
         damage: &mut OnDamage<'_>,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<bool> {
-        let mut relisted = false;
+        let mut relisted = 0;
         while self.asked.left > 0 {
             let Some(segment) = self.segment() else { break };
             let flow = match self.run_segment(&segment, damage, each) {
                 // The file was replaced by another of the same events since it was listed.
-                Err(error) if error.kind() == ErrorKind::NotFound && !relisted => {
+                Err(error) if error.is_gone() && relisted < GONE_TRIES => {
+                    if relisted > 0 {
+                        std::thread::sleep(GONE_WAIT);
+                    }
                     self.list_again()?;
-                    relisted = true;
+                    relisted += 1;
                     continue;
                 }
                 other => other?,
             };
-            relisted = false;
+            relisted = 0;
             if flow.is_break() {
                 return Ok(true);
             }
             self.within = None;
-            self.at = if self.asked.query.reverse { Position::new(segment.base().get() - 1) } else { segment.next() };
+            self.at = if self.asked.query.reverse {
+                Position::new(segment.base().get() - 1)
+            } else {
+                // By the bases alone: where a segment ends moves on while it takes appends.
+                let behind = self.segments.index_of(segment.base()).and_then(|index| self.segments.0.get(index + 1));
+                behind.map_or(END, Segment::base)
+            };
         }
         if self.asked.left > 0 {
             self.check_end(damage)?;
@@ -224,7 +236,8 @@ impl Run {
         let found = match self.asked.query.reverse {
             true if self.at == Position::ORIGIN => None,
             true => self.segments.index_of(self.at),
-            false => Some(list.partition_point(|segment| segment.next() <= self.at)),
+            false if self.at == END => None,
+            false => Some(self.segments.index_of(self.at).unwrap_or(0)),
         };
         found.and_then(|index| list.get(index)).cloned()
     }
@@ -242,6 +255,10 @@ pub(crate) fn meet(error: Error, damage: &mut OnDamage<'_>) -> Result<()> {
 
 /// The plan of a query, without running it.
 pub(crate) fn explain(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
+    log.settled(|| explain_once(log, query, horizon))
+}
+
+fn explain_once(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
     let items = plan::bound(log, query, horizon)?;
     let segments = log.segments();
     let mut steps = Vec::new();

@@ -392,7 +392,8 @@ impl RawSegment {
         let mapping = self.mapping()?;
         let (mut end, mut next) = (self.end(), self.next());
         let failed = |error| Error::io(format_args!("look at {}", self.path.display()), error);
-        let len = self.storage.metadata(&self.path).map_err(failed)?.map_or(0, |meta| meta.len);
+        let gone = || failed(std::io::ErrorKind::NotFound.into());
+        let len = self.storage.metadata(&self.path).map_err(failed)?.ok_or_else(gone)?.len;
         while next <= last {
             let short = |end: u64| {
                 Corruption::new(&self.path, len, format!("{end} bytes of frames"), format!("the end after {len} bytes"))

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::beside::Beside;
 use super::fault::Call;
 use super::handles::{SimFile, SimLock, SimWords};
 use super::names::{Name, Target};
@@ -156,6 +157,13 @@ impl Storage for SimStorage {
         }
         let page = state.words(file);
         Ok(Arc::new(SimWords { disk: self.clone(), file, page, writable: create }))
+    }
+
+    /// A directory of this disk, named by what of the path lies below the root of all.
+    fn beside(&self, path: &Path) -> io::Result<Arc<dyn Storage>> {
+        let root = path.strip_prefix("/").unwrap_or(path).to_owned();
+        State::name(&root)?;
+        Ok(Arc::new(Beside { disk: self.clone(), root }))
     }
 
     fn boot_id(&self) -> u64 {

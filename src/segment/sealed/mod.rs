@@ -211,6 +211,11 @@ impl SealedSegment {
         })
     }
 
+    /// Opens the file, if it is not open.
+    pub(crate) fn open(&self) -> Result<()> {
+        self.file().map(drop)
+    }
+
     fn tail_of(&self, file: &dyn File, len: u64) -> Option<Tail> {
         let mut bytes = [0; TAIL_BYTES];
         let at = len.checked_sub(TAIL_BYTES as u64)?;
@@ -249,8 +254,7 @@ impl SealedSegment {
         rows: Range<u32>,
     ) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        let got = file
-            .read_at(&mut bytes, at)
+        let got = read_to_end_of(file, &mut bytes, at)
             .map_err(|error| Error::io(format_args!("read {}", self.path.display()), error))?;
         if got < len {
             return Err(self.damage(at + got as u64, format!("{what} of {len} bytes"), "the end of the file", rows));
@@ -266,7 +270,7 @@ impl SealedSegment {
     fn read_unchecked(&self, at: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let failed = |error| Error::io(format_args!("read {}", self.path.display()), error);
-        let got = self.file()?.read_at(&mut bytes, at).map_err(failed)?;
+        let got = read_to_end_of(&*self.file()?, &mut bytes, at).map_err(failed)?;
         if got < len {
             return Err(self.damage(at + got as u64, format!("{len} bytes"), "the end of the file", 0..self.rows()));
         }
