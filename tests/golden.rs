@@ -262,6 +262,7 @@ fn sealed_segments_are_read_by_the_page_alone() {
     assert_seen([
         "template of mode 0",
         "template of mode 1",
+        "a stem",
         "a UUID",
         "a page of zstd",
         "payloads ordered by subject",

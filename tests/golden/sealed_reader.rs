@@ -238,11 +238,13 @@ impl Template {
 pub(crate) struct Dictionary {
     strings: Vec<Option<Vec<String>>>,
     pub(crate) templates: Vec<Template>,
+    pub(crate) by_stem: bool,
 }
 
 fn dictionary(bytes: Bytes<'_>) -> Result<Dictionary> {
     let scopes = number(bytes, 0, 2)?;
-    need(scopes < 1 << 10 && number(bytes, 2, 2)? == 0, "scopes")?;
+    let flags = number(bytes, 2, 2)?;
+    need(scopes < 1 << 10 && flags <= 1, "scopes and flags")?;
     let known: Vec<u8> = (0..10).chain([16, 17, 18, 19, 64]).collect();
     let table = Table::read(bytes, 4, &known)?;
     let text = table.text()?;
@@ -262,7 +264,7 @@ fn dictionary(bytes: Bytes<'_>) -> Result<Dictionary> {
         templates.push(Template { kind: texts.one(*kind)?, text: texts.one(len)?, mode, difference });
     }
     need(texts.0.is_empty(), "all of the text")?;
-    Ok(Dictionary { strings, templates })
+    Ok(Dictionary { strings, templates, by_stem: flags == 1 })
 }
 
 /// Section "Head of a block", the literal ids.

@@ -3,7 +3,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 2 | scopes: bit n is set if column n has its strings here, for all blocks, and not in each block |
-//! | 2 | 2 | flags: 1: the term index holds the stems of ids, see `stems.rs` |
+//! | 2 | 2 | flags: 1 the term index holds the stems of ids |
 //! | 4 | 4 | number of sections |
 //! | 8 | | sections |
 //!

@@ -58,7 +58,7 @@
 //! | 0 | 4 | rows of the segment |
 //! | 4 | 4 | pages |
 //! | 8 | 8 | entries |
-//! | 16 | 1 | bits of a truncated hash, 19 to 64 |
+//! | 16 | 1 | bits of a truncated hash, 12 to 64 |
 //! | 17 | 1 | bytes of an entry for a term of one row, at most 8 |
 //! | 18 | 2 | zero |
 //! | 20 | 12 each | of each page: truncated hash of its first entry u64, where it ends in the pages u32 |

@@ -257,10 +257,15 @@ fn heads_of_blocks_and_dictionaries() {
     dictionary.encode(&mut bytes);
     // All columns have few strings, or none; subjects, types and the text are sections.
     sheet.is("scopes", &bytes, &[0xFF, 0x03]);
+    sheet.is("flags", &bytes, &[0, 0]);
     sheet.is("number of sections", &bytes, &number(3));
-    sheet.zeros(&bytes);
     sheet.is_complete();
     assert_eq!([bytes[8], bytes[16], bytes[24]], [0, 1, 64]);
+    let stems = |n: i64| Said { id: format!("a-parent-of-many-{}:{n}", n / 4), recorded: n, ..said(n) };
+    let events = owned((0..40).map(stems).collect());
+    let mut bytes = Vec::new();
+    dictionary_of(&events.iter().map(Owned::row).collect::<Vec<_>>()).encode(&mut bytes);
+    sheet.is("flags", &bytes, &[1, 0]);
 }
 
 fn terms(rows: u32, count: u64) -> EncodedTerms {
@@ -280,10 +285,10 @@ fn term_index() {
     sheet.is("rows of the segment", directory, &300u32.to_le_bytes());
     sheet.is("pages", directory, &(pages.len() as u32).to_le_bytes());
     sheet.is("entries", directory, &4_000u64.to_le_bytes());
-    // 12 bits number 4,000 entries, and 19 more are kept.
-    sheet.is("bits of a truncated hash", directory, &[31]);
-    // One bit, nine for a row, and 22 for gaps of 2^19 on the average.
-    sheet.is("bytes of an entry", directory, &[4]);
+    // 12 bits number 4,000 entries, and 12 more are kept.
+    sheet.is("bits of a truncated hash", directory, &[24]);
+    // One bit, nine for a row, and 14 for gaps of 2^12 on the average.
+    sheet.is("bytes of an entry", directory, &[3]);
     sheet.zeros(directory);
     sheet.is_complete();
     let crc = |bytes: &[u8]| {
