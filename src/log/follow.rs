@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -32,8 +33,19 @@ use crate::segment::scan::{Window, for_each_header};
 use crate::segment::sealed::shelf::Shelf;
 use crate::segment::sealed::{self, Ends, SealedSegment};
 
-/// How often a changing list of files is read again before the files alone count.
+/// How often a changing list of files is read again, and the pause while it changes: beginning a segment syncs three
+/// files.
 const LIST_TRIES: usize = 100;
+const LIST_PAUSE: Duration = Duration::from_millis(1);
+
+/// What comes of listing the files while a writer may change them.
+enum Listed {
+    Whole(Segments, Seen),
+    /// The files do not go with what LIVE says.
+    Unfit,
+    /// They kept changing, or whoever changed them died.
+    Changing,
+}
 
 /// What a process that only reads keeps beside the log.
 #[derive(Debug)]
@@ -73,11 +85,11 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, cache_bytes: u64) -> 
     // After a clean close the files say all. Where they do not go with LIVE, they are damaged, and
     // the look at them alone finds out how.
     if let Some(seen) = follower.look(&*storage, id).filter(|seen| seen.state != State::Clean) {
-        let segments = match list_live(&storage, &shelf, id, &seen, &follower) {
+        let listed = match list_live(&storage, &shelf, id, &seen, &follower) {
             Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
-            other => other.unwrap_or(None),
+            other => other.unwrap_or(Listed::Unfit),
         };
-        if let Some((segments, seen)) = segments {
+        if let Listed::Whole(segments, seen) = listed {
             let log = Arc::new(Log::new(storage, id, shelf, segments, seen.published, seen.durable));
             *follower.seen.lock() = Some(seen);
             *log.damage.write() = damage;
@@ -182,18 +194,18 @@ fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> R
     Ok(Segments(segments))
 }
 
-/// Segments up to what LIVE says is published; `None` if the files do not go with it.
+/// Segments up to what LIVE says is published.
 fn list_live(
     storage: &Arc<dyn Storage>,
     shelf: &Arc<Shelf>,
     id: LogId,
     seen: &Seen,
     follower: &Follower,
-) -> Result<Option<(Segments, Seen)>> {
+) -> Result<Listed> {
     let mut seen = *seen;
     for _ in 0..LIST_TRIES {
         if seen.generation % 2 == 1 {
-            std::thread::sleep(std::time::Duration::from_micros(200));
+            std::thread::sleep(LIST_PAUSE);
         } else {
             let mut gone = false;
             let segments = match list_up_to(storage, shelf, id, seen.published) {
@@ -205,23 +217,23 @@ fn list_live(
                 other => other?,
             };
             match follower.look(&**storage, id) {
-                None => return Ok(None),
+                None => return Ok(Listed::Unfit),
                 Some(now) if gone => seen = now,
                 // A segment that was sealed just now may reach beyond what was published when the look began.
                 Some(now) if segments.is_none() && now.published != seen.published => seen = now,
                 Some(now) if now.generation == seen.generation && now.session == seen.session => {
-                    return Ok(segments.map(|segments| (segments, seen)));
+                    return Ok(segments.map_or(Listed::Unfit, |segments| Listed::Whole(segments, seen)));
                 }
                 Some(now) => seen = now,
             }
             continue;
         }
         match follower.look(&**storage, id) {
-            None => return Ok(None),
+            None => return Ok(Listed::Unfit),
             Some(now) => seen = now,
         }
     }
-    Ok(None)
+    Ok(Listed::Changing)
 }
 
 fn list_up_to(
@@ -293,7 +305,7 @@ impl Follower {
     pub(crate) fn relist(&self, log: &Log) -> Result<()> {
         let known = self.seen.lock();
         match self.look(&*log.storage, log.id) {
-            Some(seen) => self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session)),
+            Some(seen) => self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session)).map(drop),
             None => Ok(()),
         }
     }
@@ -313,7 +325,13 @@ impl Follower {
             return Ok(());
         }
         let mut tries = 0;
-        while let Err(error) = self.bring_up(log, *known, &seen) {
+        loop {
+            let error = match self.bring_up(log, *known, &seen) {
+                Ok(true) => break,
+                // What is known stays good; the next call looks again.
+                Ok(false) => return Ok(()),
+                Err(error) => error,
+            };
             tries += 1;
             // A file was sealed after it was listed: the list has changed since.
             if !error.is_gone() || tries > LIST_TRIES {
@@ -341,20 +359,26 @@ impl Follower {
         Ok(())
     }
 
-    fn bring_up(&self, log: &Log, known: Option<Seen>, seen: &Seen) -> Result<()> {
+    /// `false` if the list of files is changing still.
+    fn bring_up(&self, log: &Log, known: Option<Seen>, seen: &Seen) -> Result<bool> {
         let same_session = known.is_some_and(|old| old.session == seen.session);
         if same_session && known.is_some_and(|old| old.generation == seen.generation) {
-            log.segments().newest().map_or(Ok(()), |newest| newest.follow_to(seen.published))
+            log.segments().newest().map_or(Ok(()), |newest| newest.follow_to(seen.published)).map(|()| true)
         } else {
             self.list_again(log, seen, same_session)
         }
     }
 
-    /// Takes over a changed list of files. Segments of the same session are kept: their mappings
+    /// Takes over a changed list of files; `false` if it is changing still. Segments of the same session are kept: their mappings
     /// and indexes stay good.
-    fn list_again(&self, log: &Log, seen: &Seen, same_session: bool) -> Result<()> {
-        let Some((fresh, _)) = list_live(&log.storage, &log.shelf, log.id, seen, self)? else {
-            return Err(Error::new(ErrorKind::Io, "the files of the store changed while they were listed; try again"));
+    fn list_again(&self, log: &Log, seen: &Seen, same_session: bool) -> Result<bool> {
+        let fresh = match list_live(&log.storage, &log.shelf, log.id, seen, self)? {
+            Listed::Whole(fresh, _) => fresh,
+            Listed::Changing => return Ok(false),
+            Listed::Unfit => {
+                let text = "the files of the store are not what its writer published; open it again";
+                return Err(Error::new(ErrorKind::Io, text));
+            }
         };
         let old = log.segments();
         let mut list = Vec::new();
@@ -383,6 +407,6 @@ impl Follower {
             }
         }
         log.set_segments(Segments(list));
-        Ok(())
+        Ok(true)
     }
 }

@@ -4,7 +4,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `ANNALFTR` |
-//! | 8 | 8 | number of events |
+//! | 8 | 8 | number of events, at most 2^23 |
 //! | 16 | 8 | least recorded_at |
 //! | 24 | 8 | greatest recorded_at |
 //! | 32 | 8 | least occurred_at |
@@ -178,7 +178,7 @@ impl Footer {
         };
         let (count, times, [frame_bytes, data_bytes, group_seq], blocks, mode, flags, epoch_count, section_count) =
             read(&mut rest).ok_or_else(|| Bad::new(0, "the fields of a footer", format!("{} bytes", fixed.len())))?;
-        let end = base.get().checked_add(count).filter(|_| count > 0 && count <= u64::from(u32::MAX));
+        let end = base.get().checked_add(count).filter(|_| count > 0 && count <= u64::from(super::terms::ROWS_MAX));
         let end = end.ok_or_else(|| Bad::new(8, "a number of events", count.to_string()))?;
         if u64::from(blocks) != count.div_ceil(u64::from(super::BLOCK_ROWS)) {
             return Err(Bad::new(72, format!("the blocks of {count} events"), blocks.to_string()));

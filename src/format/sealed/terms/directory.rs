@@ -99,7 +99,7 @@ impl TermsDirectory {
     }
 
     /// How many entries all pages have.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }

@@ -43,10 +43,7 @@ pub(crate) enum Entry<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Postings<'a> {
     pub(crate) last_row: u32,
-    #[cfg_attr(
-        not(any(test, feature = "fuzzing")),
-        allow(dead_code, reason = "a field of the format, for whoever shows it")
-    )]
+    #[cfg_attr(not(test), allow(dead_code, reason = "a field of the format, for whoever shows it"))]
     /// Number of rows.
     pub(crate) count: u32,
     blocks: Blocks<'a>,
