@@ -101,7 +101,8 @@ impl Store {
             return Err(damage.clone().into());
         }
         part::refuse_inside(&*log.storage, &**target, "the store", dir)?;
-        let mut report = backup(log, target, dir, &mut progress)?;
+        // Segments are sealed while they are copied: what was brought already is found again.
+        let mut report = log.settled(|| backup(log, target, dir, &mut progress))?;
         let verified = verify_copy(target, dir, report.position, report.bytes, &mut progress);
         // What fails its check must not be taken for a backup.
         let verified = verified.inspect_err(|error| {

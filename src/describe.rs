@@ -100,5 +100,6 @@ pub(crate) fn stats(inner: &Inner) -> Stats {
         groups: count(|counters| counters.groups.load(Ordering::Relaxed)),
         slowest_append: Duration::from_nanos(count(|counters| counters.slowest_append_ns.load(Ordering::Relaxed))),
         poisoned: counters.and_then(|core| core.poison.reason()),
+        sealing_failed: counters.and_then(|core| core.jobs.seal_failure()),
     }
 }

@@ -141,15 +141,10 @@ impl Error {
         Error::new(kind, format!("cannot {what}: {source}")).caused_by(source)
     }
 
-    /// The same, of a file that others may replace by another of the same events: where it is gone, that
-    /// is `NotFound`, and whoever asked looks again at what is there.
-    pub(crate) fn io_or_gone(what: impl fmt::Display, source: io::Error) -> Error {
-        match source.kind() {
-            io::ErrorKind::NotFound => {
-                Error::new(ErrorKind::NotFound, format!("cannot {what}: {source}")).caused_by(source)
-            }
-            _ => Error::io(what, source),
-        }
+    /// Whether a file that should be there is not: it may have been replaced since it was listed.
+    pub(crate) fn is_gone(&self) -> bool {
+        let source = self.0.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        self.0.kind == ErrorKind::NotFound || source.is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
     }
 
     pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Error {

@@ -10,6 +10,9 @@ mod fields;
 mod frames;
 mod index;
 mod pages;
+mod sealed;
+#[cfg(test)]
+mod sealed_tests;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -21,6 +24,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::format::sealed::envelope;
 use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot};
 use crate::io::{DiskStorage, File, Mode, Storage};
 use crate::log::files;
@@ -30,8 +34,9 @@ pub use fields::FieldView;
 pub use frames::{FrameView, FramesView};
 pub use index::IndexView;
 pub use pages::{PageState, PageView};
+pub use sealed::{BlockView, SealedView, SectionView};
 
-/// Frames shown from the front and from the end, where not all were asked for.
+/// Frames, or blocks, shown from the front and from the end, where not all were asked for.
 const FIRST_FRAMES: usize = 50;
 const LAST_FRAMES: usize = 10;
 /// Problems kept; the rest are counted. A file can be made to have millions.
@@ -50,6 +55,8 @@ pub enum FileKind {
     Segment,
     /// The index of a rolled segment.
     Index,
+    /// A sealed segment, or the stub of an archived one.
+    Sealed,
     /// ANCHOR: identity of the log, and how far it surely reached.
     Anchor,
     /// LIVE: how other processes follow the writer.
@@ -118,12 +125,14 @@ pub struct Inspection {
     pub kind: FileKind,
     /// What told so.
     pub known_by: KnownBy,
-    /// The pages that begin it, field by field.
+    /// The pages that begin it, field by field; of a sealed segment what stands at its ends.
     pub pages: Vec<PageView>,
     /// The frames of a segment.
     pub frames: Option<FramesView>,
     /// The content of an index.
     pub index: Option<IndexView>,
+    /// The parts of a sealed segment.
+    pub sealed: Option<SealedView>,
     /// The text of a LOCK file.
     pub text: Option<String>,
     /// The files of a directory.
@@ -146,6 +155,7 @@ impl Inspection {
             pages: Vec::new(),
             frames: None,
             index: None,
+            sealed: None,
             text: None,
             files: Vec::new(),
             notes: Vec::new(),
@@ -177,13 +187,13 @@ pub struct InspectOptions {
 }
 
 impl InspectOptions {
-    /// The first 50 and the last 10 frames, totals, and every bad place.
+    /// The first 50 and the last 10 frames, or blocks, totals, and every bad place.
     #[must_use]
     pub fn new() -> InspectOptions {
         InspectOptions::default()
     }
 
-    /// Shows every frame: some 200 bytes of memory each.
+    /// Shows every frame, or block: some 200 bytes of memory each.
     #[must_use]
     pub fn all_frames(mut self, all: bool) -> InspectOptions {
         self.all_frames = all;
@@ -230,6 +240,7 @@ impl InspectOptions {
                 frames::walk(&mut inspection, file, &header, self.all_frames)?;
             }
             FileKind::Index => index::inspect(&mut inspection, file)?,
+            FileKind::Sealed => sealed::inspect(&mut inspection, file, name, self.all_frames)?,
             FileKind::Anchor => pages::anchor(&mut inspection, file)?,
             FileKind::Live => pages::live(&mut inspection, file)?,
             FileKind::Lock => inspection.text = Some(pages::text(file)?),
@@ -240,7 +251,7 @@ impl InspectOptions {
     }
 }
 
-/// Decodes any file of a store, whole or damaged: a segment, an index, ANCHOR, LIVE, LOCK, what
+/// Decodes any file of a store, whole or damaged: a segment, raw or sealed, an index, ANCHOR, LIVE, LOCK, what
 /// lies in quarantine; or says what the files of a directory are. Changes nothing, and reads by
 /// itself, without opening the store. Blocks while it reads the whole file.
 ///
@@ -273,7 +284,7 @@ fn empty(name: &str) -> Inspection {
     let mut inspection = Inspection::new(0, kind, known_by);
     match kind {
         FileKind::Unknown | FileKind::Lock => {}
-        FileKind::Segment if is_temporary(name) => {}
+        FileKind::Segment | FileKind::Sealed if is_temporary(name) => {}
         _ => inspection.problem(Problem::new("file", 0, "a header", "no bytes")),
     }
     inspection
@@ -285,11 +296,14 @@ fn kind_of(file: &dyn File, name: &str) -> io::Result<(FileKind, KnownBy)> {
     // files that have lost it.
     let anchor_second = anchor::OFFSETS[1];
     let [slot_first, slot_second] = slot::OFFSETS;
+    let tail = file.len()?.saturating_sub(envelope::TAIL_BYTES as u64);
     for (at, magic, kind) in [
         (0, &header::MAGIC[..], FileKind::Segment),
         (0, &idx::MAGIC, FileKind::Index),
         (0, &anchor::MAGIC, FileKind::Anchor),
         (0, &live::MAGIC.to_le_bytes(), FileKind::Live),
+        (0, &envelope::MAGIC, FileKind::Sealed),
+        (tail, &envelope::END_MAGIC, FileKind::Sealed),
         (anchor_second, &anchor::MAGIC, FileKind::Anchor),
         (slot_first, &slot::MAGIC, FileKind::Segment),
         (slot_second, &slot::MAGIC, FileKind::Segment),
@@ -315,6 +329,7 @@ fn kind_by_name(name: &str) -> (FileKind, KnownBy) {
         "spare" => FileKind::Segment,
         stem if stem.ends_with(".raw") || stem.ends_with(".cut") => FileKind::Segment,
         stem if stem.ends_with(".idx") => FileKind::Index,
+        stem if stem.ends_with(".seg") => FileKind::Sealed,
         _ => return (FileKind::Unknown, KnownBy::Nothing),
     };
     (kind, KnownBy::Name)

@@ -148,8 +148,8 @@ pub use feed::{Batch, StartAt, Subscription};
 pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
-    FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy, PageState,
-    PageView, Problem, inspect,
+    BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
+    PageState, PageView, Problem, SealedView, SectionView, inspect,
 };
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;

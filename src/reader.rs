@@ -140,6 +140,21 @@ impl Reader {
         Ok(run.through())
     }
 
+    /// Like [`Reader::scan`], but the events come without their data: it is not read, which in sealed segments is most
+    /// of the work, and not missed where it is archived.
+    ///
+    /// # Errors
+    /// As [`Reader::scan`].
+    pub fn scan_metadata(
+        &self,
+        query: &Query,
+        mut each: impl FnMut(EventRef<'_>) -> ControlFlow<()>,
+    ) -> Result<Position> {
+        let mut run = self.run(query)?.without_data();
+        run.run(&mut OnDamage::Stop, &mut each)?;
+        Ok(run.through())
+    }
+
     /// The events that the query matches, owned. Reading goes on as the iterator is driven; after
     /// an error it ends.
     pub fn read(&self, query: &Query) -> Events {
@@ -164,8 +179,7 @@ impl Reader {
     /// As [`Reader::scan`].
     pub fn count(&self, query: &Query) -> Result<u64> {
         let mut count = 0;
-        let mut run = self.run(query)?.without_data();
-        run.run(&mut OnDamage::Stop, &mut |_| {
+        self.run(query)?.without_data().run(&mut OnDamage::Stop, &mut |_| {
             count += 1;
             ControlFlow::Continue(())
         })?;
@@ -239,7 +253,8 @@ impl Reader {
             return Ok(self.log.last_of_subject(subject, hash, self.horizon)?.map_or(0, |(_, version)| version));
         }
         let mut version = 0;
-        self.scan(&Query::all().subject(subject).rev().limit(1), |event| {
+        let last = Query::all().subject(subject).rev().limit(1);
+        self.run(&last)?.without_data().run(&mut OnDamage::Stop, &mut |event| {
             version = event.version();
             ControlFlow::Break(())
         })?;

@@ -202,6 +202,8 @@ pub struct Stats {
     pub slowest_append: Duration,
     /// Whether a failed sync has stopped this writer.
     pub poisoned: Option<String>,
+    /// Why full segments are not sealed, if that failed the last time it was tried.
+    pub sealing_failed: Option<String>,
 }
 
 /// How far a long work has come.

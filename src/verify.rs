@@ -66,7 +66,7 @@ pub(crate) fn verify(
             ));
         }
         match segment {
-            Segment::Raw(raw) => work.segment(raw, *end, *next, progress)?,
+            Segment::Raw(raw) => work.raw(raw, *end, *next, progress)?,
             Segment::Sealed(sealed) => work.sealed(sealed, progress)?,
         }
         expected = *next;
@@ -137,6 +137,27 @@ impl Work<'_> {
         let known = |other: &Corruption| other.file == corruption.file && other.offset == corruption.offset;
         if !self.found.damage.iter().any(known) {
             self.found.damage.push(corruption);
+        }
+    }
+
+    /// A raw segment, or the sealed one that took its place meanwhile.
+    fn raw(
+        &mut self,
+        segment: &RawSegment,
+        end: u64,
+        next: Position,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let failed = match self.segment(segment, end, next, progress) {
+            Err(error) if error.is_gone() => error,
+            other => return other,
+        };
+        self.log.relist()?;
+        let segments = self.log.segments();
+        let now = segments.index_of(segment.base()).map(|index| &segments.0[index]);
+        match now.and_then(Segment::sealed).filter(|sealed| sealed.next() == next) {
+            Some(sealed) => self.sealed(sealed, progress),
+            None => Err(failed),
         }
     }
 

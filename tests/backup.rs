@@ -56,7 +56,7 @@ fn read(store: &Store) -> Vec<Seen> {
 }
 
 fn open_disk(path: &Path) -> Store {
-    Store::options().segment_bytes(SEGMENT_BYTES).open(path).unwrap()
+    Store::options().segment_bytes(SEGMENT_BYTES).sealing(false).open(path).unwrap()
 }
 
 fn reading(path: &Path) -> Store {

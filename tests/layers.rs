@@ -44,6 +44,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("describe", 6),
     ("receipt", 6),
     ("repair", 6),
+    ("archive", 6),
     ("backup", 6),
     ("restore", 6),
     ("verify", 6),

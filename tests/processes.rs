@@ -483,7 +483,7 @@ fn read_twice(path: &Path) {
 fn a_file_cut_short_under_a_reader_is_an_error_or_the_end_of_that_process() {
     use std::os::unix::process::ExitStatusExt;
     let original = tempfile::tempdir().unwrap();
-    let store = options(false).open(original.path()).unwrap();
+    let store = options(false).sealing(false).open(original.path()).unwrap();
     let mut tail = 0;
     while store.segments().len() < 4 {
         store.append_with(batch(tail + 1, tail + 3)).unwrap();

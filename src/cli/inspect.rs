@@ -8,13 +8,13 @@ use super::fail::{Code, Done, Failure};
 use super::out::{Format, Out};
 use super::text;
 
-/// Decode one file of a store: segment, index, ANCHOR, LIVE
+/// Decode one file of a store: segment, raw or sealed, index, ANCHOR, LIVE
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A file of a store, or the store for a list of them
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
-    /// Show every frame of a segment, not the first and the last ones alone
+    /// Show every frame or block of a segment, not the first and the last ones alone
     #[arg(long)]
     all_frames: bool,
 }

@@ -47,6 +47,7 @@ pub(crate) const FRAME_KINDS: &[(u64, &str)] = &[(1, "events"), (2, "pad"), (3, 
 pub(crate) const FRAME_FLAGS: &[(u64, &str)] =
     &[(1, "imported"), (2, "clock suspect"), (16, "recorded_at each"), (32, "wall clock"), (64, "prelude")];
 const IDX_FLAGS: &[(u64, &str)] = &[(1, "types"), (2, "filter")];
+const FOOTER_FLAGS: &[(u64, &str)] = &[(1, "data ordered by subject"), (2, "archived")];
 const NO_BITS: &[(u64, &str)] = &[];
 
 use Show::{Bits, Code, Digests, Hex, Id, Magic, Number, Section, Time, Zero};
@@ -151,4 +152,63 @@ pub(crate) const IDX_HEADER: Layout = &[
     field(256, 24, "section types", Section),
     field(280, 24, "section filter", Section),
     field(304, 8, "check", Hex),
+];
+
+pub(crate) const SEALED_HEADER: Layout = &[
+    field(0, 8, "magic", Magic),
+    field(8, 2, "format version", Number),
+    field(10, 2, "oldest reader version", Number),
+    field(12, 4, "incompatible feature bits", Bits(NO_BITS)),
+    field(16, 4, "compatible feature bits", Bits(NO_BITS)),
+    field(20, 4, "rows of a block", Number),
+    field(24, 16, "log id", Id),
+    field(40, 8, "base position", Number),
+    field(48, 8, "sealed at", Time),
+    field(56, 4, "era of the clock", Number),
+    field(60, 60, "zero", Zero),
+    field(120, 8, "check", Hex),
+];
+
+pub(crate) const SEALED_TAIL: Layout = &[
+    field(0, 8, "magic", Magic),
+    field(8, 8, "offset of the footer", Number),
+    field(16, 4, "length of the footer", Number),
+    field(20, 4, "CRC-32 of the footer", Hex),
+    field(24, 8, "length of the file", Number),
+    field(32, 16, "log id", Id),
+    field(48, 8, "base position", Number),
+    field(56, 8, "check", Hex),
+];
+
+pub(crate) const SEALED_FOOTER: Layout = &[
+    field(0, 8, "magic", Magic),
+    field(8, 8, "number of events", Number),
+    field(16, 8, "least recorded_at", Time),
+    field(24, 8, "greatest recorded_at", Time),
+    field(32, 8, "least occurred_at", Time),
+    field(40, 8, "greatest occurred_at", Time),
+    field(48, 8, "bytes of the frames", Number),
+    field(56, 8, "bytes of all data", Number),
+    field(64, 8, "highest group seq", Number),
+    field(72, 4, "number of blocks", Number),
+    field(76, 1, "durability", Code(MODES)),
+    field(77, 1, "flags", Bits(FOOTER_FLAGS)),
+    field(78, 2, "number of epoch runs", Number),
+    field(80, 2, "number of sections", Number),
+    field(82, 6, "zero", Zero),
+];
+
+pub(crate) const TERM_DIRECTORY: Layout = &[
+    field(0, 4, "rows of the segment", Number),
+    field(4, 4, "pages", Number),
+    field(8, 8, "entries", Number),
+    field(16, 1, "bits of a truncated hash", Number),
+    field(17, 1, "bytes of an entry for a term of one row", Number),
+    field(18, 2, "zero", Zero),
+];
+
+pub(crate) const TERM_FILTER: Layout = &[
+    field(0, 8, "seed", Hex),
+    field(8, 4, "segment length", Number),
+    field(12, 4, "segment count times segment length", Number),
 ];

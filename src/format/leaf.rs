@@ -43,11 +43,6 @@ impl LeafHasher {
         Sha256::digest(self.preimage(event, batch)).into()
     }
 
-    /// The leaf of an event whose data is not at hand, but its digest is.
-    pub(crate) fn leaf_of_digest(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>, data: &Hash) -> Hash {
-        Sha256::digest(self.preimage_of_digest(event, batch, data)).into()
-    }
-
     /// What is hashed to make the leaf: a zero, the metadata, the digest of the data.
     pub(crate) fn preimage(&mut self, event: &EventRef<'_>, batch: &BatchFacts<'_>) -> &[u8] {
         self.preimage_of_digest(event, batch, &Sha256::digest(event.data()).into())

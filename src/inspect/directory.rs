@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages};
+use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed};
 use crate::format::idx::IdxHeader;
 use crate::format::layout;
 use crate::io::{File, Mode, Storage};
@@ -111,6 +111,7 @@ fn look(file: &dyn File, name: &str) -> io::Result<(Inspection, String)> {
             let header = pages::page(&mut head, "header", 0, layout::IDX_HEADER, &bytes, IdxHeader::read(&bytes));
             header.map(|header| format!("{} rows from position {} on", header.rows, header.facts.base))
         }
+        FileKind::Sealed => sealed::summary(&mut head, file, name)?,
         FileKind::Anchor => {
             pages::anchor(&mut head, file)?;
             head.notes.first().cloned()

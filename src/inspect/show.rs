@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{FileKind, FrameView, FramesView, IndexView, Inspection, KnownBy, PageState, PageView, Problem};
+use super::{
+    BlockView, FileKind, FrameView, FramesView, IndexView, Inspection, KnownBy, PageState, PageView, Problem,
+    SealedView,
+};
 
 impl Display for FileKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -11,6 +14,7 @@ impl Display for FileKind {
             FileKind::Directory => "a directory",
             FileKind::Segment => "raw segment",
             FileKind::Index => "index of a segment",
+            FileKind::Sealed => "sealed segment",
             FileKind::Anchor => "ANCHOR",
             FileKind::Live => "LIVE",
             FileKind::Lock => "LOCK",
@@ -47,6 +51,9 @@ impl Display for Inspection {
         }
         if let Some(index) = &self.index {
             write_index(index, f)?;
+        }
+        if let Some(sealed) = &self.sealed {
+            write_sealed(sealed, f)?;
         }
         if let Some(text) = &self.text {
             writeln!(f, "\ntext: {text}")?;
@@ -151,6 +158,71 @@ fn write_index(index: &IndexView, f: &mut Formatter<'_>) -> fmt::Result {
         0 => Ok(()),
         more => writeln!(f, "  and {more} more types"),
     }
+}
+
+fn write_sealed(sealed: &SealedView, f: &mut Formatter<'_>) -> fmt::Result {
+    f.write_str("\nsections\n")?;
+    let rows = sealed.sections.iter().map(|section| {
+        let name = if section.name.is_empty() { "unknown" } else { section.name };
+        [
+            section.offset.to_string(),
+            section.bytes.to_string(),
+            section.raw_bytes.to_string(),
+            section.count.to_string(),
+            format!("{} {name}", section.id),
+            if section.good { "valid" } else { "BAD" }.to_owned(),
+        ]
+    });
+    let head = ["offset", "bytes", "unpacked", "count", "section", "state"];
+    write_table(f, head, &[true, true, true, true, false, false], rows.collect())?;
+
+    writeln!(
+        f,
+        "\n{} blocks, {} of them BAD; {} events; {} payload pages of {} bytes, {} of them BAD, with {} bytes of data",
+        sealed.blocks,
+        sealed.bad_blocks,
+        sealed.events,
+        sealed.pages,
+        sealed.page_bytes,
+        sealed.bad_pages,
+        sealed.data_bytes
+    )?;
+    let epochs = sealed.epochs.iter().map(|(first, epoch)| format!("{epoch} from position {first} on"));
+    writeln!(f, "epochs: {}", epochs.collect::<Vec<_>>().join(", "))?;
+    if let Some(archive) = &sealed.archive {
+        writeln!(f, "archived in: {archive}")?;
+    }
+    let row = |block: &BlockView| {
+        let state = match (&block.problem, block.bad_pages) {
+            (Some(problem), _) => format!("BAD: {problem}"),
+            (None, 0) => "valid".to_owned(),
+            (None, bad) => format!("BAD: {bad} of its pages"),
+        };
+        [
+            block.offset.to_string(),
+            block.bytes.to_string(),
+            format!("{}-{}", block.first, block.last),
+            block.pages.to_string(),
+            block.page_bytes.to_string(),
+            format!("{} to {}", block.recorded.0, block.recorded.1),
+            state,
+        ]
+    };
+    let mut rows: Vec<_> = sealed.first.iter().map(row).collect();
+    if sealed.left_out > 0 {
+        let mut gap: [String; 7] = Default::default();
+        "..".clone_into(&mut gap[0]);
+        gap[6] = format!("{} blocks not shown", sealed.left_out);
+        rows.push(gap);
+    }
+    rows.extend(sealed.last.iter().map(row));
+    let head = ["head at", "bytes", "positions", "pages", "bytes", "recorded_at", "state"];
+    write_table(f, head, &[true, true, true, true, true, false, false], rows)?;
+    writeln!(
+        f,
+        "\n{} term pages, {} of them BAD, with {} entries",
+        sealed.term_pages, sealed.bad_term_pages, sealed.term_entries
+    )
 }
 
 fn write_files(inspection: &Inspection, f: &mut Formatter<'_>) -> fmt::Result {

@@ -52,7 +52,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Changes a file, inspects it, and shows what was found as text and JSON.
-fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspection {
+pub(super) fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspection {
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
     let copy = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ fn changed(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Inspection {
     found
 }
 
-fn offsets(found: &Inspection) -> Vec<u64> {
+pub(super) fn offsets(found: &Inspection) -> Vec<u64> {
     found.problems.iter().map(|problem| problem.offset).collect()
 }
 
@@ -242,8 +242,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..9000), name in 0usize..6) {
-        let names = ["LOCK", "LIVE", "ANCHOR", "00000000000000000001.raw", "00000000000000000001.idx", "x"];
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..9000), name in 0usize..7) {
+        let names =
+            ["LOCK", "LIVE", "ANCHOR", "00000000000000000001.raw", "00000000000000000001.idx", "00000000000000000001.seg", "x"];
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(names[name]), &bytes).unwrap();
         let found = inspect(directory.path().join(names[name])).unwrap();

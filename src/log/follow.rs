@@ -143,7 +143,7 @@ fn id_from_segments(storage: &dyn Storage) -> Result<LogId> {
 
 fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentHeader>, Option<Slot>, u64)> {
     let path = files::raw(base);
-    let failed = |error| Error::io_or_gone(format_args!("read {}", path.display()), error);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
     let file = storage.open(&path, Open::Read).map_err(failed)?;
     let mut pages = vec![0; 3 * PAGE_BYTES];
     let got = read_to_end_of(&*file, &mut pages, 0).map_err(failed)?;
@@ -210,7 +210,7 @@ fn list_live(
             let mut gone = false;
             let segments = match list_up_to(storage, shelf, id, seen.published) {
                 // A raw file went while it was looked at: its sealed form is there now.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(error) if error.is_gone() => {
                     gone = true;
                     None
                 }
@@ -334,7 +334,7 @@ impl Follower {
             };
             tries += 1;
             // A file was sealed after it was listed: the list has changed since.
-            if error.kind() != ErrorKind::NotFound || tries > LIST_TRIES {
+            if !error.is_gone() || tries > LIST_TRIES {
                 return Err(error);
             }
             std::thread::sleep(GONE_WAIT);

@@ -6,10 +6,9 @@ use crate::event::{EventRef, parse_derived_id};
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
-use crate::segment::Segment;
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
-use crate::segment::{Cursor, KeyHit};
+use crate::segment::{KeyHit, Segment};
 
 impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
@@ -20,7 +19,19 @@ impl Log {
         horizon: Position,
     ) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
-        self.newest_match(Dimension::Subject, subject, hash, horizon, is_subject)
+        self.settled(|| {
+            let segments = self.segments();
+            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
+                let found = match segment {
+                    Segment::Raw(raw) => self.newest_in(raw, subject, hash, horizon, &is_subject)?,
+                    Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon)?,
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
     }
 
     /// The same over everything but the rows that the active segment's index holds in memory, which
@@ -46,59 +57,47 @@ impl Log {
         horizon: Position,
     ) -> Result<Option<Position>> {
         let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
-        Ok(self.newest_match(Dimension::Subject, subject, hash, horizon, is_it)?.map(|(position, ())| position))
+        self.settled(|| {
+            let segments = self.segments();
+            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
+                let mut found = None;
+                match segment {
+                    Segment::Raw(raw) => {
+                        found = self.newest_in(raw, subject, hash, horizon, &is_it)?.map(|(position, ())| position);
+                    }
+                    Segment::Sealed(sealed) => sealed.each_row_of(subject, hash, horizon, &mut |row| {
+                        found = is_it(&row.event).map(|()| row.event.position());
+                        Ok(found.is_none() && row.event.version() > version)
+                    })?,
+                }
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
     }
 
-    /// Calls `test` on candidate rows, newest first, and returns the first that it accepts.
-    fn newest_match<T>(
+    /// Calls `test` on the events of a subject in a raw segment, newest first, and returns the first that it accepts.
+    fn newest_in<T>(
         &self,
-        dimension: Dimension,
-        value: &str,
-        hash: u64,
-        horizon: Position,
-        test: impl Fn(&EventRef<'_>) -> Option<T>,
-    ) -> Result<Option<(Position, T)>> {
-        self.retrying(|| self.try_newest_match(dimension, value, hash, horizon, &test))
-    }
-
-    fn try_newest_match<T>(
-        &self,
-        dimension: Dimension,
-        value: &str,
+        segment: &RawSegment,
+        subject: &str,
         hash: u64,
         horizon: Position,
         test: &impl Fn(&EventRef<'_>) -> Option<T>,
     ) -> Result<Option<(Position, T)>> {
-        let segments = self.segments();
-        for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-            let mut found = None;
-            let segment = match segment {
-                Segment::Raw(raw) => raw,
-                Segment::Sealed(sealed) => {
-                    sealed.each_row_of(dimension, value, hash, horizon, &mut |row| {
-                        found = test(&row.event).map(|value| (row.event.position(), value));
-                        Ok(found.is_none())
-                    })?;
-                    if found.is_some() {
-                        return Ok(found);
-                    }
-                    continue;
-                }
-            };
-            self.each_row(segment, dimension, value, hash, &mut |row| {
-                let position = Position::new(segment.base().get() + u64::from(row));
-                if position > horizon {
-                    return Ok(true);
-                }
-                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
-                found = test(&event).map(|value| (position, value));
-                Ok(found.is_none())
-            })?;
-            if found.is_some() {
-                return Ok(found);
+        let mut found = None;
+        self.each_row(segment, Dimension::Subject, subject, hash, &mut |row| {
+            let position = Position::new(segment.base().get() + u64::from(row));
+            if position > horizon {
+                return Ok(true);
             }
-        }
-        Ok(None)
+            let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
+            found = test(&event).map(|value| (position, value));
+            Ok(found.is_none())
+        })?;
+        Ok(found)
     }
 
     /// Calls `each` with the rows of a segment that may carry the term, newest first, until it says
@@ -207,10 +206,10 @@ impl Log {
 
     /// The batch that carries an idempotency key, however old.
     pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
-        self.retrying(|| self.try_find_key(key, hash))
+        self.settled(|| self.find_key_once(key, hash))
     }
 
-    fn try_find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
+    fn find_key_once(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
         let segments = self.segments();
         for segment in segments.0.iter().rev() {
             let found = match segment {
@@ -251,20 +250,6 @@ impl Log {
         horizon: Position,
         each: &mut dyn FnMut(&EventRef<'_>) -> bool,
     ) -> Result<()> {
-        // Where the files are listed anew on the way, none is given twice.
-        let mut given = Vec::new();
-        self.retrying(|| {
-            self.try_each_of_id(id, horizon, &mut |event| {
-                if given.contains(&event.position()) {
-                    return true;
-                }
-                given.push(event.position());
-                each(event)
-            })
-        })
-    }
-
-    fn try_each_of_id(&self, id: &str, horizon: Position, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
         if let Some((epoch, position)) = parse_derived_id(self.id, id).filter(|(_, position)| *position <= horizon) {
             let derived = |event: &EventRef<'_>| event.epoch() == epoch && event.given_id().is_none();
             if self.with_event(position, |event| derived(event) && !each(event))? == Some(true) {
@@ -272,41 +257,36 @@ impl Log {
             }
         }
         let hash = self.hasher.hash(Dimension::Id, id.as_bytes());
-        let segments: std::sync::Arc<Segments> = self.segments();
-        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
-            let segment = match segment {
-                Segment::Raw(raw) => raw,
-                Segment::Sealed(sealed) => {
-                    let mut go_on = true;
-                    for row in sealed.rows_of_id(id, hash, horizon)? {
-                        go_on = sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event))?;
-                        if !go_on {
-                            break;
-                        }
-                    }
-                    if !go_on {
-                        return Ok(());
-                    }
-                    continue;
-                }
-            };
-            let mut rows = Vec::new();
-            self.each_row(segment, Dimension::Id, id, hash, &mut |row| {
-                rows.push(row);
-                Ok(true)
-            })?;
-            for row in rows.into_iter().rev() {
-                let position = Position::new(segment.base().get() + u64::from(row));
-                if position > horizon {
-                    return Ok(());
-                }
-                let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
-                if event.given_id() == Some(id) && !each(&event) {
-                    return Ok(());
-                }
+        for position in self.settled(|| self.positions_of_id(id, hash, horizon))? {
+            let is_it = |event: &EventRef<'_>| event.given_id() == Some(id);
+            if self.with_event(position, |event| is_it(event) && !each(event))? == Some(true) {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Where events of a given id may stand, at or before `horizon`, ascending.
+    fn positions_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<Position>> {
+        let segments: std::sync::Arc<Segments> = self.segments();
+        let mut found = Vec::new();
+        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+            let mut rows = Vec::new();
+            match segment {
+                Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, horizon)?,
+                Segment::Raw(raw) => {
+                    self.each_row(raw, Dimension::Id, id, hash, &mut |row| {
+                        rows.push(row);
+                        Ok(true)
+                    })?;
+                    rows.reverse();
+                }
+            }
+            let base = segment.base().get();
+            found.extend(rows.into_iter().map(|row| Position::new(base + u64::from(row))));
+        }
+        found.retain(|position| *position <= horizon);
+        Ok(found)
     }
 }
 

@@ -125,12 +125,10 @@ pub(crate) fn hash_leaves(log: &Log, tree: &mut Tree, until: Position, most: u64
 
 /// Calls `take` with the leaves behind the first `done` ones, in order, up to position `stop`. Holds one at a time.
 pub(crate) fn for_each_leaf(log: &Log, done: u64, stop: u64, take: &mut dyn FnMut(Hash)) -> Result<()> {
-    let segments = log.segments();
     let mut done = done;
     while done < stop {
         let first = Position::new(done + 1);
-        let segment = segments.index_of(first).map(|index| &segments.0[index]).ok_or_else(|| log.missing(first))?;
-        let row = segment.row_of(first).ok_or_else(|| log.missing(first))?;
+        let (segment, row) = log.segment_at(first)?.ok_or_else(|| log.missing(first))?;
         segment.for_each_preimage(row, &mut |preimage| {
             take(Sha256::digest(preimage).into());
             done += 1;

@@ -174,11 +174,11 @@ impl Log {
         if self.is_closed() { Err(Error::new(ErrorKind::Closed, "the store is closed")) } else { Ok(()) }
     }
 
-    /// Asks again, with the files listed anew, where one of them went after it was listed.
-    pub(crate) fn retrying<T>(&self, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    /// Runs `read`, and again after listing the files anew where one was gone: another process may have sealed it.
+    pub(crate) fn settled<T>(&self, mut read: impl FnMut() -> Result<T>) -> Result<T> {
         for attempt in 0..GONE_TRIES {
-            match ask() {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
+            match read() {
+                Err(error) if error.is_gone() => {
                     if attempt > 0 {
                         std::thread::sleep(GONE_WAIT);
                     }
@@ -187,31 +187,34 @@ impl Log {
                 other => return other,
             }
         }
-        ask()
+        read()
+    }
+
+    /// The segment that holds a position, and its row there, with its file at hand; `None` if the log does not hold it
+    /// (yet).
+    pub(crate) fn segment_at(&self, position: Position) -> Result<Option<(Segment, u32)>> {
+        if position == Position::ORIGIN || position > self.tail() {
+            return Ok(None);
+        }
+        self.settled(|| {
+            let segments = self.segments.load();
+            let segment = segments.index_of(position).map(|index| &segments.0[index]);
+            let found = segment.and_then(|segment| Some((segment, segment.row_of(position)?)));
+            let (segment, row) = found.ok_or_else(|| self.missing(position))?;
+            segment.open()?;
+            Ok(Some((segment.clone(), row)))
+        })
     }
 
     /// Runs `each` on the event at a position; `None` if the log does not hold it (yet).
     pub(crate) fn with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
-        let mut each = Some(each);
-        let found = self.retrying(|| self.try_with_event(position, |event| each.take().map(|each| each(event))))?;
-        Ok(found.flatten())
-    }
-
-    fn try_with_event<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        let segments = self.segments.load();
-        let Some(segment) = segments.index_of(position).map(|index| &segments.0[index]) else {
-            return Err(self.missing(position));
-        };
-        let Some(row) = segment.row_of(position) else { return Err(self.missing(position)) };
-        match segment {
-            Segment::Raw(raw) => {
+        match self.segment_at(position)? {
+            None => Ok(None),
+            Some((Segment::Raw(raw), row)) => {
                 let event = raw.event_at(raw.mapping()?, raw.place(row)?, position)?;
                 Ok(Some(each(&event)))
             }
-            Segment::Sealed(sealed) => {
+            Some((Segment::Sealed(sealed), row)) => {
                 sealed.with_row(&mut Cursor::default(), row, true, |row| each(&row.event)).map(Some)
             }
         }
@@ -219,25 +222,20 @@ impl Log {
 
     /// When the event at a position was recorded; `None` as with [`Log::with_event`].
     pub(crate) fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>> {
-        self.with_head(position, |event| event.recorded_at())
+        match self.segment_at(position)? {
+            Some((Segment::Sealed(sealed), row)) => sealed.recorded_at(row).map(Some),
+            _ => self.with_event(position, |event| event.recorded_at()),
+        }
     }
 
-    /// Runs `each` on the event at a position, whose data it may be given or not; `None` as with
-    /// [`Log::with_event`].
+    /// Runs `each` on the event at a position, whose data it may be given or not; `None` as with [`Log::with_event`].
     pub(crate) fn with_head<T>(&self, position: Position, each: impl FnOnce(&EventRef<'_>) -> T) -> Result<Option<T>> {
-        let mut each = Some(each);
-        let mut once = |event: &EventRef<'_>| each.take().map(|each| each(event));
-        let found = self.retrying(|| {
-            let segments = self.segments.load();
-            match segments.index_of(position).map(|index| &segments.0[index]) {
-                Some(Segment::Sealed(sealed)) if position <= self.tail() => {
-                    let row = sealed.row_of(position).ok_or_else(|| self.missing(position))?;
-                    sealed.with_row(&mut Cursor::default(), row, false, |row| once(&row.event)).map(Some)
-                }
-                _ => self.try_with_event(position, &mut once),
+        match self.segment_at(position)? {
+            Some((Segment::Sealed(sealed), row)) => {
+                sealed.with_row(&mut Cursor::default(), row, false, |row| each(&row.event)).map(Some)
             }
-        })?;
-        Ok(found.flatten())
+            _ => self.with_event(position, each),
+        }
     }
 
     /// Takes a fresh list of the files, where another process may have replaced some.
@@ -251,29 +249,14 @@ impl Log {
     /// Runs `each` on the event at a position and on what it has from its batch; `None` as with
     /// [`Log::with_event`].
     pub(crate) fn with_row<T>(&self, position: Position, each: impl FnOnce(&Row<'_>) -> T) -> Result<Option<T>> {
-        let mut each = Some(each);
-        let found =
-            self.with_place(position, |segment, row| segment.with_row(row, |row| each.take().map(|each| each(row))))?;
-        Ok(found.flatten())
-    }
-
-    /// Runs `ask` on the segment and row of a position; `None` as with [`Log::with_event`].
-    fn with_place<T>(&self, position: Position, mut ask: impl FnMut(&Segment, u32) -> Result<T>) -> Result<Option<T>> {
-        if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
-        }
-        self.retrying(|| {
-            let segments = self.segments.load();
-            let segment =
-                segments.index_of(position).map(|index| &segments.0[index]).ok_or_else(|| self.missing(position))?;
-            let row = segment.row_of(position).ok_or_else(|| self.missing(position))?;
-            ask(segment, row).map(Some)
-        })
+        let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
+        segment.with_row(row, each).map(Some)
     }
 
     /// What is hashed to make the leaf of the event at a position; `None` as with [`Log::with_event`].
     pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
-        self.with_place(position, |segment, row| segment.preimage(row))
+        let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
+        segment.preimage(row).map(Some)
     }
 
     /// The error for a position that should be there and that no file holds.

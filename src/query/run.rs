@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::plan::{self, Bounded, How, Plan, Step};
 use super::raw::RawPlace;
 use super::sealed::SealedPlace;
-use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::event::EventRef;
 use crate::log::shared::{GONE_TRIES, GONE_WAIT, Log, Segments};
 use crate::position::Position;
@@ -117,7 +117,7 @@ impl Run {
             let Some(segment) = self.segment() else { break };
             let flow = match self.run_segment(&segment, damage, each) {
                 // The file was replaced by another of the same events since it was listed.
-                Err(error) if error.kind() == ErrorKind::NotFound && relisted < GONE_TRIES => {
+                Err(error) if error.is_gone() && relisted < GONE_TRIES => {
                     if relisted > 0 {
                         std::thread::sleep(GONE_WAIT);
                     }
@@ -255,6 +255,10 @@ pub(crate) fn meet(error: Error, damage: &mut OnDamage<'_>) -> Result<()> {
 
 /// The plan of a query, without running it.
 pub(crate) fn explain(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
+    log.settled(|| explain_once(log, query, horizon))
+}
+
+fn explain_once(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
     let items = plan::bound(log, query, horizon)?;
     let segments = log.segments();
     let mut steps = Vec::new();

@@ -9,6 +9,7 @@ use super::plan::{Bounded, Group, How, groups, matching_types};
 use super::run::{Asked, OnDamage, meet};
 use crate::error::{ErrorKind, Result};
 use crate::event::EventRef;
+use crate::format::Parsed;
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::Block;
 use crate::format::sealed::dictionary::StringColumn;
@@ -17,6 +18,7 @@ use crate::position::Position;
 use crate::query::Item;
 use crate::segment::Cursor;
 use crate::segment::sealed::SealedSegment;
+use crate::time::Timestamp;
 
 /// The rows of a sealed segment that an item's positions admit, half open.
 fn rows_of(segment: &SealedSegment, bounded: &Bounded, horizon: Position) -> Range<u32> {
@@ -92,6 +94,10 @@ fn constraints(log: &Log, segment: &SealedSegment, item: &Item) -> Result<Option
     Ok(groups(log, item, &types))
 }
 
+fn is_timed(item: &Item) -> bool {
+    [item.since, item.until, item.occurred_since, item.occurred_until].iter().any(Option::is_some)
+}
+
 fn overlaps(item: &Item, recorded: (i64, i64), occurred: (i64, i64)) -> bool {
     item.since.is_none_or(|since| recorded.1 >= since.as_nanos())
         && item.until.is_none_or(|until| recorded.0 < until.as_nanos())
@@ -134,13 +140,16 @@ impl Chooser {
 
     /// Whether no column narrows: all rows of a block are read.
     fn takes_all(&self) -> bool {
-        self.items.iter().any(|chooser| chooser.columns.is_empty())
+        self.items.iter().any(|chooser| {
+            let item = &chooser.item;
+            chooser.columns.is_empty() && item.tags.is_empty() && item.causes.is_none()
+        })
     }
 
     /// The rows of the segment, if all of one range are read and no block has to be asked.
     fn whole_range(&self) -> Option<Range<u32>> {
         match &*self.items {
-            [only] if only.columns.is_empty() => Some(only.rows.clone()),
+            [only] if self.takes_all() && !is_timed(&only.item) => Some(only.rows.clone()),
             _ => None,
         }
     }
@@ -189,9 +198,38 @@ impl ItemChooser {
                 return;
             }
         }
+        for tag in &self.item.tags {
+            let references = block.references_where(StringColumn::Tag, &mut |text| text == tag);
+            let mut listed = Vec::new();
+            block.rows_where(StringColumn::Tag, &references, rows.clone(), &mut listed);
+            chosen = Some(match chosen {
+                None => listed,
+                Some(mut known) => {
+                    known.retain(|row| listed.binary_search(row).is_ok());
+                    known
+                }
+            });
+        }
+        let item = &self.item;
+        // What cannot be read is left in: reading the event meets and names it.
+        let fits = |row: &u32| {
+            let at = |time: Parsed<Timestamp>, since: Option<Timestamp>, until: Option<Timestamp>| {
+                time.map_or(true, |time| {
+                    since.is_none_or(|since| time >= since) && until.is_none_or(|until| time < until)
+                })
+            };
+            let recorded =
+                item.since.is_none() && item.until.is_none() || at(block.recorded_at(*row), item.since, item.until);
+            let occurred = item.occurred_since.is_none() && item.occurred_until.is_none()
+                || at(block.occurred_at(*row), item.occurred_since, item.occurred_until);
+            let caused = |causes: &Vec<Position>| {
+                block.causation(*row).map_or(true, |cause| cause.is_some_and(|cause| causes.contains(&cause)))
+            };
+            recorded && occurred && item.causes.as_ref().is_none_or(caused)
+        };
         match chosen {
-            Some(chosen) => found.extend(chosen.into_iter().map(|row| first + row)),
-            None => found.extend(rows.map(|row| first + row)),
+            Some(chosen) => found.extend(chosen.into_iter().filter(fits).map(|row| first + row)),
+            None => found.extend(rows.filter(fits).map(|row| first + row)),
         }
     }
 }
@@ -308,7 +346,7 @@ pub(crate) fn how(log: &Log, segment: &SealedSegment, items: &[Bounded], horizon
     Ok(How::Blocks { read: blocks.len() as u64, of: u64::from(segment.footer.blocks), rows })
 }
 
-/// The columns whose strings an item asks for. Tags and causes are left to the event itself.
+/// The columns whose strings an item asks for, any of some.
 fn narrowing(item: &Item) -> Vec<StringColumn> {
     let asked = [
         (StringColumn::Subject, item.subjects.is_some() || item.kinds.is_some()),

@@ -8,7 +8,7 @@ pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod sealed;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -59,6 +59,14 @@ impl Segment {
         }
     }
 
+    /// Opens the file, if that was not done yet.
+    pub(crate) fn open(&self) -> Result<()> {
+        match self {
+            Segment::Raw(raw) => raw.mapping().map(drop),
+            Segment::Sealed(sealed) => sealed.open(),
+        }
+    }
+
     pub(crate) fn base(&self) -> Position {
         match self {
             Segment::Raw(raw) => raw.base(),
@@ -104,11 +112,6 @@ impl Segment {
             Segment::Raw(raw) => raw.end() - crate::format::frame::FIRST_OFFSET,
             Segment::Sealed(sealed) => sealed.file_bytes(),
         }
-    }
-
-    /// Names that a replaced file may have left behind.
-    pub(crate) fn idx_path(&self) -> PathBuf {
-        self.path().with_extension("idx")
     }
 
     /// Runs `each` on one event, fully checked, and on what it has from its batch.

@@ -134,7 +134,7 @@ impl RawSegment {
         }
         let _making = self.making.lock();
         if self.mapping.get().is_none() {
-            let failed = |error| Error::io_or_gone(format_args!("map {}", self.path.display()), error);
+            let failed = |error| Error::io(format_args!("map {}", self.path.display()), error);
             let file = self.storage.open(&self.path, Open::Read).map_err(failed)?;
             let (len, end) = (file.len().map_err(failed)?, self.end());
             if len < end {
@@ -391,7 +391,7 @@ impl RawSegment {
     pub(crate) fn follow_to(&self, last: Position) -> Result<()> {
         let mapping = self.mapping()?;
         let (mut end, mut next) = (self.end(), self.next());
-        let failed = |error| Error::io_or_gone(format_args!("look at {}", self.path.display()), error);
+        let failed = |error| Error::io(format_args!("look at {}", self.path.display()), error);
         let gone = || failed(std::io::ErrorKind::NotFound.into());
         let len = self.storage.metadata(&self.path).map_err(failed)?.ok_or_else(gone)?.len;
         while next <= last {

@@ -17,8 +17,8 @@ pub(crate) const DURABILITIES: [Durability; 2] =
     [Durability::Written { sync_every: Duration::from_millis(50) }, Durability::Synced];
 /// Rows of the indexes that lie beside the segments.
 pub(crate) const INDEX_ROWS: u64 = 31;
-const SECOND: i64 = 1_000_000_000;
-const BEGIN: &str = "2026-01-02T03:04:05Z";
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const BEGIN: &str = "2026-01-02T03:04:05Z";
 
 type Check = (&'static str, fn(&Log) -> bool);
 
@@ -65,14 +65,23 @@ pub(crate) fn keyed() -> [NewEvent; 2] {
 }
 
 fn open(disk: &Arc<SimStorage>, clock: &Arc<ManualClock>, durability: Durability) -> Store {
+    open_with(disk, clock, durability, 64 << 10)
+}
+
+pub(crate) fn open_with(
+    disk: &Arc<SimStorage>,
+    clock: &Arc<ManualClock>,
+    durability: Durability,
+    segment_bytes: u64,
+) -> Store {
     let disk: Arc<SimStorage> = Arc::clone(disk);
     let clock: Arc<ManualClock> = Arc::clone(clock);
-    let options = Store::options().durability(durability).segment_bytes(64 << 10).background(false).clock(clock);
+    let options = Store::options().durability(durability).segment_bytes(segment_bytes).background(false).clock(clock);
     options.open_on(disk, Path::new("sim")).unwrap()
 }
 
 /// A history from elsewhere, with its own times.
-fn history() -> Vec<ImportEvent> {
+pub(crate) fn history() -> Vec<ImportEvent> {
     let time = |n: i64| Timestamp::from_nanos(1_420_070_400 * SECOND + n * 60 * SECOND);
     let event = |n: i64| {
         let event = NewEvent::json(

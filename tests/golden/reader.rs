@@ -8,8 +8,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-type Bytes<'a> = &'a [u8];
-type Result<T> = std::result::Result<T, String>;
+pub(crate) type Bytes<'a> = &'a [u8];
+pub(crate) type Result<T> = std::result::Result<T, String>;
 
 /// An event as it stands in the files.
 #[derive(Debug, Clone)]
@@ -54,12 +54,12 @@ pub(crate) struct Log {
     pub(crate) index_rows: u64,
 }
 
-fn number(bytes: Bytes<'_>, at: usize, len: usize) -> Result<u64> {
+pub(crate) fn number(bytes: Bytes<'_>, at: usize, len: usize) -> Result<u64> {
     let raw = bytes.get(at..at + len).ok_or_else(|| format!("{len} bytes at {at}"))?;
     Ok(raw.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-fn need(holds: bool, what: &str) -> Result<()> {
+pub(crate) fn need(holds: bool, what: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn hex(bytes: Bytes<'_>) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn named(text: &[u8; 8]) -> u64 {
+pub(crate) fn named(text: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*text)
 }
 
@@ -83,7 +83,7 @@ fn page<'a>(file: Bytes<'a>, at: usize, magic: &[u8; 8], check_at: usize, seed: 
     Ok(Some(&page[..check_at]))
 }
 
-fn version_is_known(page: Bytes<'_>) -> Result<()> {
+pub(crate) fn version_is_known(page: Bytes<'_>) -> Result<()> {
     need(number(page, 10, 2)? <= 1 && number(page, 12, 4)? == 0, "a format that is known")
 }
 
@@ -320,7 +320,7 @@ fn read_record(record: Bytes<'_>, first: u64, index: usize) -> Result<Found> {
 }
 
 /// Section "Digests".
-fn leaf(event: &Found) -> [u8; 32] {
+pub(crate) fn leaf(event: &Found) -> [u8; 32] {
     let mut out = vec![0];
     for number in [event.position, event.version, event.epoch] {
         out.extend(number.to_le_bytes());
@@ -368,7 +368,7 @@ fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     Sha256::digest([&[1], &left[..], &right[..]].concat()).into()
 }
 
-fn peaks(leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
+pub(crate) fn peaks(leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let mut peaks: Vec<[u8; 32]> = Vec::new();
     for (size, leaf) in leaves.iter().enumerate() {
         let mut hand = *leaf;
@@ -392,13 +392,18 @@ pub(crate) fn read_store(store: &Path) -> Result<Log> {
     let mut names: Vec<String> = fs::read_dir(store.join("log"))
         .map_err(|error| error.to_string())?
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".raw"))
+        .filter(|name| name.ends_with(".raw") || name.ends_with(".seg"))
         .collect();
     names.sort();
     let mut log = Log { events: Vec::new(), root: [0; 32], states: Vec::new(), index_rows: 0 };
     let mut newest = 0;
     for name in names {
         let file = read(&format!("log/{name}"))?;
+        if name.ends_with(".seg") {
+            let base = name[..20].parse().map_err(|_| "a name of 20 digits")?;
+            crate::sealed_reader::read_segment(&file, base, &anchor.log, &mut log)?;
+            continue;
+        }
         let segment = read_header(&file)?;
         need(name == format!("{:020}.raw", segment.base), "a name that says the base")?;
         need(segment.base == log.events.len() as u64 + 1 && segment.log == anchor.log, "the next segment of the log")?;
@@ -475,7 +480,7 @@ fn read_index(file: Bytes<'_>, segment: &Segment, end: (u64, u64), rows: &[Found
             expected.push((11, hash(11, key.as_bytes())));
         }
         for (dimension, hash) in expected {
-            need(may_contain(header, filter_bytes, hash)?, "a term in the filter")?;
+            need(may_contain(&header[120..], filter_bytes, hash)?, "a term in the filter")?;
             let entries = space[terms.0..terms.0 + terms.1].chunks(32);
             let mut found =
                 entries.filter(|entry| number(entry, 0, 8) == Ok(hash) && u64::from(entry[28]) == dimension);
@@ -492,8 +497,9 @@ fn read_index(file: Bytes<'_>, segment: &Segment, end: (u64, u64), rows: &[Found
     Ok(rows.len() as u64)
 }
 
-fn may_contain(header: Bytes<'_>, fingerprints: Bytes<'_>, hash: u64) -> Result<bool> {
-    let (seed, segment, count) = (number(header, 120, 8)?, number(header, 128, 4)?, number(header, 132, 4)?);
+/// `shape`: seed, segment length and segment count of a filter.
+pub(crate) fn may_contain(shape: Bytes<'_>, fingerprints: Bytes<'_>, hash: u64) -> Result<bool> {
+    let (seed, segment, count) = (number(shape, 0, 8)?, number(shape, 8, 4)?, number(shape, 12, 4)?);
     let mut m = hash.wrapping_add(seed);
     for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
         m ^= m >> 33;

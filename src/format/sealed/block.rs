@@ -7,7 +7,7 @@
 //! | 8 | 4 | flags: 1 payloads are ordered by subject; the others are incompatible |
 //! | 12 | 4 | number of sections |
 //! | 16 | 8 | offset of the first page in the file |
-//! | 24 | | sections, see `sections.rs` |
+//! | 24 | | sections |
 //!
 //! A reference is 1 for the first string of its column, in the segment dictionary or in this block as the dictionary
 //! says; 0 is none. The sections, columns with one value a row if not said otherwise:
@@ -21,7 +21,7 @@
 //! | 5 | occurred_at, where given |
 //! | 6 | position less that of the cause, where caused |
 //! | 7 | length of the data |
-//! | 8 | id: 0 none given, 1 a literal (the next one of `literals.rs`), 2 + n template n of the dictionary |
+//! | 8 | id: 0 none given, 1 a literal (the next one), 2 + n template n of the dictionary |
 //! | 9 | number of the id, where its template keeps one |
 //! | 10 | subject: its ordinal among the block's subjects, 1 for the first, in order of appearance |
 //! | 11 to 16 | references: type, actor, on_behalf_of, source, correlation, content type |
@@ -33,7 +33,7 @@
 //! | 24 | list: entries of the metadata lists |
 //! | 25, 26 | references of the names, and of the values, of all lists |
 //! | 32 to 41 | list: lengths of the block's own strings of column 0 to 9 |
-//! | 48 to 51 | literal ids, see `literals.rs` |
+//! | 48 to 51 | literal ids |
 //! | 56 | list: rows that are the first of a batch with an idempotency key |
 //! | 57 | for each of them: length of the key |
 //! | 58 | raw: for each of them the content hash, 32 bytes |
@@ -52,6 +52,7 @@ use std::sync::Arc;
 use super::column::Ints;
 use super::dictionary::{Dictionary, StringColumn};
 use super::literals::{self, Literals};
+use super::places::{Places, lay_pages, literal_ordinals, order, ordinals};
 use super::sections::Sections;
 use super::strings::Strings;
 use crate::event::{EventRef, LogId};
@@ -60,7 +61,6 @@ use crate::format::leaf::BatchFacts;
 use crate::format::{Bad, Parsed};
 use crate::limits::DATA_BYTES_MAX;
 use crate::position::Position;
-use crate::time::Timestamp;
 
 pub(crate) use super::assemble::{Scratch, Unpacked};
 pub(crate) use super::encode::{encode, payload_order};
@@ -68,7 +68,7 @@ pub(crate) use super::encode::{encode, payload_order};
 /// Rows of a block at most.
 pub(crate) const ROWS_MAX: u32 = 1024;
 /// Bytes of all strings of a block at most; whoever fills blocks ends one before it has more.
-pub(crate) const TEXT_BYTES_MAX: usize = 16 << 20;
+pub(crate) const TEXT_BYTES_MAX: usize = 96 << 20;
 /// Bytes of a raw page at most: a payload may be a page of its own.
 pub(crate) const PAGE_RAW_MAX: u64 = 2 * DATA_BYTES_MAX as u64;
 pub(super) const META_ENTRIES_MAX: usize = crate::limits::META_ENTRIES_MAX;
@@ -84,7 +84,7 @@ pub(super) const CLOCK_SUSPECT: u8 = 8;
 pub(super) const WALL: u8 = 16;
 pub(super) const CAUSE: u8 = 32;
 /// Those that the leaf of an event has.
-const LEAF_FLAGS: u8 = LAST_OF_BATCH | OCCURRED | IMPORTED | CLOCK_SUSPECT;
+pub(super) const LEAF_FLAGS: u8 = LAST_OF_BATCH | OCCURRED | IMPORTED | CLOCK_SUSPECT;
 
 pub(super) const ID_NONE: i64 = 0;
 pub(super) const ID_LITERAL: i64 = 1;
@@ -131,8 +131,6 @@ pub(crate) struct BlockFacts {
     /// The position of the first row.
     pub(crate) base: Position,
     pub(crate) rows: u32,
-    /// Where the head stands in the file.
-    pub(crate) offset: u64,
 }
 
 /// One event with what its leaf holds beside it.
@@ -161,17 +159,6 @@ pub(crate) struct PayloadPlace {
     pub(crate) len: usize,
 }
 
-/// The rows of a block that are one batch, or a part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BatchRows {
-    pub(crate) rows: Range<u32>,
-    /// The rows begin with the block: the batch may have begun in the block before, if the last row there is not
-    /// last of its batch.
-    pub(crate) may_begin_before: bool,
-    /// The batch goes on in the next block.
-    pub(crate) goes_on: bool,
-}
-
 /// Columns with one value a row, packed.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -192,7 +179,7 @@ pub(super) struct Columns {
 /// Lists of references: where each ends among the elements.
 #[derive(Debug)]
 pub(super) struct Lists {
-    ends: Box<[u32]>,
+    pub(super) ends: Box<[u32]>,
 }
 
 impl Lists {
@@ -237,9 +224,9 @@ pub(crate) struct Block {
     pub(super) dictionary: Arc<Dictionary>,
     pub(super) columns: Columns,
     /// The block's own strings, where the column has block scope.
-    strings: [Strings; StringColumn::ALL.len()],
+    pub(super) strings: [Strings; StringColumn::ALL.len()],
     /// Where subjects are in the dictionary: their references.
-    subjects: Option<Box<[u32]>>,
+    pub(super) subjects: Option<Box<[u32]>>,
     pub(super) versions: Box<[i64]>,
     pub(super) tag_lists: Lists,
     pub(super) tags: Ints,
@@ -249,14 +236,14 @@ pub(crate) struct Block {
     pub(super) literals: Literals,
     /// For each row with a literal id its ordinal among them; empty if none has one.
     pub(super) literal_of: Box<[u16]>,
-    key_rows: Box<[i64]>,
-    keys: Strings,
-    key_hashes: Range<usize>,
-    pages: Box<[PageEntry]>,
+    pub(super) key_rows: Box<[i64]>,
+    pub(super) keys: Strings,
+    pub(super) key_hashes: Range<usize>,
+    pub(super) pages: Box<[PageEntry]>,
     /// For each row: rows of its subject before it.
     pub(super) ordinals: Box<[u16]>,
     /// For each row: its page, and where its payload starts there. Empty if there are no pages.
-    places: Box<[(u16, u32)]>,
+    pub(super) places: Places,
 }
 
 /// The sections that this version knows.
@@ -407,10 +394,6 @@ impl Block {
         })
     }
 
-    pub(crate) fn facts(&self) -> &BlockFacts {
-        &self.facts
-    }
-
     pub(crate) fn rows(&self) -> u32 {
         self.facts.rows
     }
@@ -440,318 +423,4 @@ impl Block {
     pub(crate) fn page(&self, index: u32) -> Option<PageEntry> {
         self.pages.get(index as usize).copied()
     }
-
-    /// The row as an index, if there is such a row.
-    pub(super) fn index(&self, row: u32) -> Parsed<usize> {
-        match row < self.facts.rows {
-            true => Ok(row as usize),
-            false => Err(Bad::new(0, format!("a row below {}", self.facts.rows), row.to_string())),
-        }
-    }
-
-    pub(crate) fn payload(&self, row: u32) -> Parsed<PayloadPlace> {
-        let len = self.columns.data_len.get(&self.head, self.index(row)?);
-        Ok(self.place(row as usize, len))
-    }
-
-    pub(super) fn place(&self, index: usize, len: i64) -> PayloadPlace {
-        match self.places.get(index) {
-            Some((page, start)) if len > 0 => {
-                PayloadPlace { page: u32::from(*page), start: *start as usize, len: len as usize }
-            }
-            _ => PayloadPlace::default(),
-        }
-    }
-
-    pub(crate) fn recorded_at(&self, row: u32) -> Parsed<Timestamp> {
-        Ok(Timestamp::from_nanos(self.columns.recorded.get(&self.head, self.index(row)?)))
-    }
-
-    /// `recorded_at` where none was given.
-    pub(crate) fn occurred_at(&self, row: u32) -> Parsed<Timestamp> {
-        match self.flags(row)? & OCCURRED {
-            0 => self.recorded_at(row),
-            _ => Ok(Timestamp::from_nanos(self.columns.occurred.get(&self.head, row as usize))),
-        }
-    }
-
-    pub(crate) fn epoch(&self, row: u32) -> Parsed<u64> {
-        Ok(self.columns.epoch.get(&self.head, self.index(row)?).cast_unsigned())
-    }
-
-    pub(crate) fn version(&self, row: u32) -> Parsed<u64> {
-        let index = self.index(row)?;
-        Ok(self.version_of(index, self.local_subject(index)))
-    }
-
-    /// `local` is the ordinal of the row's subject in the block.
-    pub(super) fn version_of(&self, index: usize, local: i64) -> u64 {
-        let first = usize::try_from(local - 1).ok().and_then(|local| self.versions.get(local).copied());
-        let before = self.ordinals.get(index).copied().unwrap_or_default();
-        first.unwrap_or_default().cast_unsigned().wrapping_add(u64::from(before))
-    }
-
-    fn local_subject(&self, index: usize) -> i64 {
-        self.columns.references[StringColumn::Subject as usize].get(&self.head, index)
-    }
-
-    pub(crate) fn causation(&self, row: u32) -> Parsed<Option<Position>> {
-        let index = self.index(row)?;
-        let back = self.columns.cause.get(&self.head, index).cast_unsigned();
-        let caused = self.raw_flags(index) & CAUSE != 0;
-        Ok(caused.then(|| Position::new((self.facts.base.get() + u64::from(row)).wrapping_sub(back))))
-    }
-
-    pub(crate) fn subject(&self, row: u32) -> Parsed<&str> {
-        let local = self.local_subject(self.index(row)?);
-        self.subject_text(local)
-    }
-
-    pub(super) fn subject_text(&self, local: i64) -> Parsed<&str> {
-        let reference = self.subject_reference(local);
-        let value = reference.and_then(|reference| self.value(StringColumn::Subject, reference));
-        value.ok_or_else(|| no_string(StringColumn::Subject, local))
-    }
-
-    fn subject_reference(&self, local: i64) -> Option<u32> {
-        let local = u32::try_from(local).ok()?;
-        match &self.subjects {
-            Some(subjects) => subjects.get(local.checked_sub(1)? as usize).copied(),
-            None => Some(local),
-        }
-    }
-
-    fn raw_flags(&self, index: usize) -> u8 {
-        self.columns.flags.get(&self.head, index) as u8
-    }
-
-    /// The flags of the row's leaf: 1 last of its batch, 2 occurred_at given, 4 imported, 8 clock suspect.
-    pub(crate) fn flags(&self, row: u32) -> Parsed<u8> {
-        Ok(self.raw_flags(self.index(row)?) & LEAF_FLAGS)
-    }
-
-    /// The reference of a column that has one a row (all but tags and metadata): see [`Block::value`].
-    pub(crate) fn reference(&self, column: StringColumn, row: u32) -> Parsed<u32> {
-        let index = self.index(row)?;
-        let packed = self.columns.references.get(column as usize);
-        let value = packed.ok_or_else(|| no_string(column, 0))?.get(&self.head, index);
-        let reference = match column {
-            StringColumn::Subject => self.subject_reference(value),
-            _ => u32::try_from(value).ok(),
-        };
-        reference.ok_or_else(|| no_string(column, value))
-    }
-
-    /// The string behind a reference, 0 being none; whichever scope the column has.
-    pub(crate) fn value(&self, column: StringColumn, reference: u32) -> Option<&str> {
-        match self.dictionary.has(column) {
-            true => self.dictionary.value(column, reference),
-            false => self.strings[column as usize].get(&self.text, reference),
-        }
-    }
-
-    /// The string of a reference as a column has it; empty for 0.
-    pub(super) fn text_of(&self, column: StringColumn, reference: i64) -> Parsed<&str> {
-        match u32::try_from(reference) {
-            Ok(0) => Ok(""),
-            Ok(reference) => self.value(column, reference).ok_or_else(|| no_string(column, reference.into())),
-            Err(_) => Err(no_string(column, reference)),
-        }
-    }
-
-    /// References of a row's tags.
-    pub(crate) fn tags(&self, row: u32) -> Parsed<impl ExactSizeIterator<Item = u32>> {
-        let list = self.columns.tag_list.get(&self.head, self.index(row)?);
-        Ok(self.tag_lists.range(list)?.map(|element| self.tags.get(&self.head, element) as u32))
-    }
-
-    /// The given id of a row, for comparing with one that is looked for.
-    pub(crate) fn given_id<'a>(&'a self, row: u32, scratch: &'a mut Scratch) -> Parsed<Option<&'a str>> {
-        self.id_alone(self.index(row)?, scratch)
-    }
-
-    /// References of the strings that pass a test, ascending. Those of the whole segment, if the column's strings are
-    /// in the dictionary; for subjects, those that the block has.
-    pub(crate) fn references_where(&self, column: StringColumn, test: &mut dyn FnMut(&str) -> bool) -> Vec<u32> {
-        let mut passed = |(reference, string): (u32, &str)| test(string).then_some(reference);
-        if let (StringColumn::Subject, Some(subjects)) = (column, &self.subjects) {
-            let string = |reference: &u32| Some((*reference, self.value(column, *reference)?));
-            let mut references: Vec<u32> = subjects.iter().filter_map(string).filter_map(passed).collect();
-            references.sort_unstable();
-            return references;
-        }
-        match self.dictionary.references(column) {
-            Some(references) => references.filter_map(passed).collect(),
-            None => self.strings[column as usize].iter(&self.text).filter_map(&mut passed).collect(),
-        }
-    }
-
-    /// Appends the rows that have one of the references, which ascend, in a column.
-    pub(crate) fn rows_where(&self, column: StringColumn, references: &[u32], rows: Range<u32>, out: &mut Vec<u32>) {
-        let wanted = |value: i64| u32::try_from(value).is_ok_and(|value| references.binary_search(&value).is_ok());
-        let list = |lists: &Lists, elements: &Ints| -> Vec<u32> {
-            let hit = |ordinal: &u32| {
-                let range = lists.range(i64::from(*ordinal)).unwrap_or_default();
-                range.into_iter().any(|element| wanted(elements.get(&self.head, element)))
-            };
-            (1..=lists.ends.len() as u32).filter(hit).collect()
-        };
-        match column {
-            StringColumn::Subject => match &self.subjects {
-                None => self.scan(&self.columns.references[0], references, rows, out),
-                Some(subjects) => {
-                    let hit = |local: &u32| {
-                        subjects.get(*local as usize - 1).is_some_and(|subject| wanted(i64::from(*subject)))
-                    };
-                    let locals: Vec<u32> = (1..=subjects.len() as u32).filter(hit).collect();
-                    self.scan(&self.columns.references[0], &locals, rows, out);
-                }
-            },
-            StringColumn::Tag => self.scan(&self.columns.tag_list, &list(&self.tag_lists, &self.tags), rows, out),
-            StringColumn::MetaName => {
-                self.scan(&self.columns.meta_list, &list(&self.meta_lists, &self.meta_names), rows, out);
-            }
-            StringColumn::MetaValue => {
-                self.scan(&self.columns.meta_list, &list(&self.meta_lists, &self.meta_values), rows, out);
-            }
-            _ => self.scan(&self.columns.references[column as usize], references, rows, out),
-        }
-    }
-
-    /// The rows whose value in a column is among some that ascend.
-    fn scan(&self, column: &Ints, values: &[u32], rows: Range<u32>, out: &mut Vec<u32>) {
-        let rows = rows.start..rows.end.min(self.facts.rows);
-        let (Some(first), Some(last)) = (values.first(), values.last()) else { return };
-        let (first, last) = (i64::from(*first), i64::from(*last));
-        let in_values = |value: i64| value == first || values.binary_search(&(value as u32)).is_ok();
-        let hit = |value: i64| (first..=last).contains(&value) && (first == last || in_values(value));
-        if let Some(constant) = column.constant() {
-            if hit(constant) {
-                out.extend(rows);
-            }
-        } else if rows.len() < 8 {
-            out.extend(rows.filter(|row| hit(column.get(&self.head, *row as usize))));
-        } else {
-            let mut all = Vec::new();
-            column.unpack(&self.head, &mut all);
-            out.extend(rows.filter(|row| all.get(*row as usize).is_some_and(|value| hit(*value))));
-        }
-    }
-
-    pub(crate) fn batch(&self, row: u32) -> Parsed<BatchRows> {
-        let index = self.index(row)?;
-        let is_last = |index: &usize| self.raw_flags(*index) & LAST_OF_BATCH != 0;
-        let start = (0..index).rev().find(is_last).map_or(0, |before| before as u32 + 1);
-        let last = (index..self.facts.rows as usize).find(is_last);
-        Ok(BatchRows {
-            rows: start..last.map_or(self.facts.rows, |last| last as u32 + 1),
-            may_begin_before: start == 0,
-            goes_on: last.is_none(),
-        })
-    }
-
-    /// Key and content hash of the batch, on its first event.
-    pub(crate) fn key(&self, row: u32) -> Parsed<Option<(&str, &[u8; HASH_BYTES])>> {
-        let Ok(index) = self.key_rows.binary_search(&i64::from(row)) else { return Ok(None) };
-        let key = self.keys.get(&self.text, index as u32 + 1);
-        let hashes = self.head.get(self.key_hashes.clone()).unwrap_or_default();
-        let hash = hashes.as_chunks::<HASH_BYTES>().0.get(index);
-        key.zip(hash).map(Some).ok_or_else(|| Bad::new(0, "a key and a hash", "one without the other"))
-    }
-}
-
-fn no_string(column: StringColumn, reference: i64) -> Box<Bad> {
-    Bad::new(0, format!("a string of the column {column:?}"), format!("reference {reference}"))
-}
-
-/// For each row the number of its subject's rows before it; for each subject the number of its rows.
-fn ordinals(locals: &[i64], subjects: usize) -> Parsed<(Box<[u16]>, Vec<u16>)> {
-    let mut counts = vec![0u16; subjects];
-    let ordinal = |local: &i64| {
-        let count = usize::try_from(local.wrapping_sub(1)).ok().and_then(|local| counts.get_mut(local));
-        let count = count.ok_or_else(|| Bad::new(0, format!("one of {subjects} subjects"), local.to_string()))?;
-        *count += 1;
-        Ok(*count - 1)
-    };
-    let ordinals = locals.iter().map(ordinal).collect::<Parsed<_>>()?;
-    Ok((ordinals, counts))
-}
-
-/// Rank to row. With `by_subject`: the subjects' ordinals of all rows, the rows of each subject, and for each row those
-/// of its subject before it; all were checked.
-fn order(rows: usize, by_subject: Option<(&[i64], &[u16], &[u16])>) -> Vec<u16> {
-    let Some((locals, counts, ordinals)) = by_subject else { return (0..rows as u16).collect() };
-    let starts = counts.iter().scan(0usize, |next, count| {
-        *next += usize::from(*count);
-        Some(*next - usize::from(*count))
-    });
-    let starts: Vec<usize> = starts.collect();
-    let mut order = vec![0; rows];
-    for (row, (local, ordinal)) in locals.iter().zip(ordinals).enumerate() {
-        order[starts[*local as usize - 1] + usize::from(*ordinal)] = row as u16;
-    }
-    order
-}
-
-fn literal_ordinals(forms: &Ints, bytes: &[u8], literals: usize) -> Parsed<Box<[u16]>> {
-    let mut values = Vec::new();
-    forms.unpack(bytes, &mut values);
-    let mut next = 0u16;
-    let mut of_row = |form: &i64| {
-        let own = next;
-        next += u16::from(*form == ID_LITERAL);
-        own
-    };
-    let ordinals: Box<[u16]> = values.iter().map(&mut of_row).collect();
-    match usize::from(next) == literals {
-        true if literals == 0 => Ok(Box::default()),
-        true => Ok(ordinals),
-        false => Err(Bad::new(0, format!("{next} literal ids"), literals.to_string())),
-    }
-}
-
-type Places = Box<[(u16, u32)]>;
-
-/// Where pages and payloads lie.
-fn lay_pages(
-    order: &[u16],
-    lens: &[i64],
-    pages_at: u64,
-    firsts: &[i64],
-    stored: &[i64],
-    crcs: &[i64],
-) -> Parsed<(Box<[PageEntry]>, Places)> {
-    let wrong = |found: String| Bad::new(0, "pages of all payloads, one after the other", found);
-    if firsts.is_empty() {
-        return match lens.iter().all(|len| *len == 0) {
-            true => Ok(Default::default()),
-            false => Err(wrong("none".into())),
-        };
-    }
-    let mut places = vec![(0, 0); order.len()];
-    let mut pages = Vec::with_capacity(firsts.len());
-    let (mut offset, mut rank) = (pages_at, 0);
-    for (index, ((first, stored), crc)) in firsts.iter().zip(stored).zip(crcs).enumerate() {
-        let end = firsts.get(index + 1).copied().unwrap_or(order.len() as i64);
-        let number = |value: &i64| u32::try_from(*value).map_err(|_| wrong(format!("{value}")));
-        let (stored, crc) = (number(stored)?, number(crc)?);
-        if *first != rank || end <= rank || end > order.len() as i64 {
-            return Err(wrong(format!("one from rank {first} to {end}")));
-        }
-        let mut raw = 0u64;
-        for row in order.get(rank as usize..end as usize).unwrap_or_default() {
-            let row = usize::from(*row);
-            if let (Some(place), Some(len)) = (places.get_mut(row), lens.get(row)) {
-                *place = (index as u16, raw as u32);
-                raw += len.cast_unsigned();
-            }
-            if raw > PAGE_RAW_MAX {
-                return Err(wrong(format!("one of more than {PAGE_RAW_MAX} bytes")));
-            }
-        }
-        pages.push(PageEntry { first_rank: rank as u32, offset, stored, raw: raw as u32, crc });
-        offset = offset.checked_add(u64::from(stored)).ok_or_else(|| wrong("offsets beyond 64 bits".into()))?;
-        rank = end;
-    }
-    Ok((pages.into(), places.into()))
 }

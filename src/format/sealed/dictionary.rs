@@ -3,16 +3,16 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 2 | scopes: bit n is set if column n has its strings here, for all blocks, and not in each block |
-//! | 2 | 2 | zero |
+//! | 2 | 2 | flags: 1: the term index holds the stems of ids, see `stems.rs` |
 //! | 4 | 4 | number of sections |
-//! | 8 | | sections, see `sections.rs` |
+//! | 8 | | sections |
 //!
 //! | section | what |
 //! |---|---|
 //! | 0 to 9 | list: lengths of the strings of that column, in the order of their references |
 //! | 16 | list: lengths of the kinds of the templates |
 //! | 17 | column: lengths of the texts of the templates |
-//! | 18 | column: modes of the templates, see `ids.rs` |
+//! | 18 | column: modes of the templates |
 //! | 19 | column: differences of the templates |
 //! | 64 | text: all strings, then kinds and texts of all templates in turn |
 //!
@@ -21,6 +21,7 @@
 use super::column::Ints;
 use super::ids::{Mode, Place, TEMPLATES_MAX, Template, TemplateFinder};
 use super::sections::{Sections, SectionsWriter};
+use super::stems::{self, StemFinder};
 use super::strings::{Interner, Strings};
 use crate::actor::ActorKind;
 use crate::event::EventRef;
@@ -35,6 +36,7 @@ const TEMPLATE_BYTES_MAX: usize = 2048;
 const TEXT_BYTES_MAX: usize = StringColumn::ALL.len() * COLUMN_BYTES_MAX + TEMPLATES_MAX * TEMPLATE_BYTES_MAX;
 
 const HEADER_BYTES: usize = 8;
+const BY_STEM: u16 = 1;
 const KIND_LENS: u8 = 16;
 const TEXT_LENS: u8 = 17;
 const MODES: u8 = 18;
@@ -111,6 +113,7 @@ pub(crate) struct DictionaryBuilder {
     /// `None`: given up, so the column has block scope.
     columns: [Column; StringColumn::ALL.len()],
     ids: TemplateFinder,
+    stems: StemFinder,
     actor: String,
 }
 
@@ -141,12 +144,14 @@ impl DictionaryBuilder {
         });
         if let Some(id) = event.given_id() {
             self.ids.add(id, &Place::of(event));
+            self.stems.add(id);
         }
     }
 
     pub(crate) fn finish(self) -> Dictionary {
+        let by_stem = self.stems.worth_it();
         let templates = self.ids.finish();
-        let mut dictionary = Dictionary { templates, ..Dictionary::default() };
+        let mut dictionary = Dictionary { templates, by_stem, ..Dictionary::default() };
         for (Column(interner), column) in self.columns.into_iter().zip(StringColumn::ALL) {
             let Some(interner) = interner else { continue };
             let mut at = dictionary.text.len();
@@ -184,6 +189,7 @@ pub(crate) struct Dictionary {
     /// References of strings, where the dictionary was built and not parsed.
     known: [Interner<Box<str>>; StringColumn::ALL.len()],
     templates: Vec<Template>,
+    by_stem: bool,
 }
 
 impl Dictionary {
@@ -208,7 +214,7 @@ impl Dictionary {
         }
         sections.text(TEXT, &text);
         out.extend_from_slice(&scopes.to_le_bytes());
-        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&(if self.by_stem { BY_STEM } else { 0 }).to_le_bytes());
         out.extend_from_slice(&sections.len().to_le_bytes());
         sections.finish(out);
     }
@@ -216,8 +222,8 @@ impl Dictionary {
     pub(crate) fn parse(bytes: &[u8]) -> Parsed<Dictionary> {
         let short = || Bad::new(0, "the head of a dictionary", format!("{} bytes", bytes.len()));
         let scopes = u16_at(bytes, 0).ok_or_else(short)?;
-        let zero = u16_at(bytes, 2).ok_or_else(short)?;
-        if zero != 0 || scopes >> StringColumn::ALL.len() != 0 {
+        let flags = u16_at(bytes, 2).ok_or_else(short)?;
+        if flags & !BY_STEM != 0 || scopes >> StringColumn::ALL.len() != 0 {
             return Err(Bad::new(0, "scopes of known columns", format!("{scopes:#x}")));
         }
         let sections =
@@ -254,12 +260,14 @@ impl Dictionary {
             let template = template.and_then(|((kind, text), mode)| Template::new(kind.into(), text.into(), mode));
             templates.push(template.ok_or_else(|| Bad::new(0, "templates of ids", format!("another at {index}")))?);
         }
-        Ok(Dictionary { text: text.into(), columns, templates, ..Dictionary::default() })
+        let by_stem = flags & BY_STEM != 0;
+        Ok(Dictionary { text: text.into(), columns, templates, by_stem, ..Dictionary::default() })
     }
 
     /// Bytes held, about.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn memory(&self) -> usize {
-        self.text.len() + self.columns.iter().flatten().map(Strings::memory).sum::<usize>()
+        self.text.len() + self.columns.iter().flatten().map(super::strings::Strings::memory).sum::<usize>()
     }
 
     /// Whether a column has its strings here.
@@ -299,6 +307,11 @@ impl Dictionary {
         let Some(id) = event.given_id() else { return true };
         let matched = self.match_id(id, &Place::of(event));
         matched.and_then(|(index, _)| self.template(index)).is_some_and(Template::finds)
+    }
+
+    /// What the term index holds of an id that is not found without it.
+    pub(crate) fn indexed_id<'i>(&self, id: &'i str) -> &'i str {
+        if self.by_stem { stems::indexed(id) } else { id }
     }
 
     /// The places that templates admit for an id; the event there may still have another id.

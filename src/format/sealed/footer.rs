@@ -34,8 +34,8 @@ use crate::format::leaf::{DIGEST_BYTES, Hash, Tree};
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
 
-const MAGIC: [u8; 8] = *b"ANNALFTR";
-const FIXED_BYTES: usize = 88;
+pub(crate) const MAGIC: [u8; 8] = *b"ANNALFTR";
+pub(crate) const FIXED_BYTES: usize = 88;
 pub(crate) const SECTION_BYTES: usize = 48;
 const SECTIONS_MAX: usize = 64;
 const REQUIRED: u8 = 1;

@@ -6,8 +6,9 @@
 //!   pages        the data of its events, packed                            page.rs
 //!   head         all of the events but their data                          block.rs, encode.rs
 //!     column     numbers of a block, packed so that one is read alone      column.rs, bits.rs
-//!     strings    texts of a column, each once                              strings.rs
-//!     ids        ids that producers gave, by template or literally         ids.rs
+//!     strings    texts of a column, each once                              strings.rs, sections.rs
+//!     ids        ids that producers gave, by template or literally         ids.rs, literals.rs
+//!     rows       one column of one row, scans, and whole events            rows.rs, places.rs, assemble.rs
 //! directory      where each block stands, its times and types              blocks.rs
 //! dictionary     strings and id templates that the whole segment shares    dictionary.rs
 //! term index     in which blocks a term stands; a filter before it         terms/
@@ -31,7 +32,10 @@ pub(crate) mod footer;
 pub(crate) mod ids;
 mod literals;
 pub(crate) mod page;
+mod places;
+mod rows;
 pub(crate) mod sections;
+mod stems;
 pub(crate) mod strings;
 pub(crate) mod terms;
 #[cfg(test)]

@@ -30,7 +30,7 @@ const REQUIRED: u8 = 1;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
 /// How hard texts are compressed: 3 % smaller than at 3, for 0.3 us an event; beyond there is little.
-const LEVEL: i32 = 6;
+const LEVEL: i32 = 12;
 
 /// Collects sections; ids have to ascend.
 #[derive(Debug, Default)]

@@ -75,17 +75,6 @@ pub(crate) struct Interner<S> {
     pub(crate) text: String,
 }
 
-impl<'a> Interner<&'a str> {
-    pub(crate) fn reference(&mut self, string: &'a str) -> u32 {
-        let next = self.lengths.len() as u32 + 1;
-        *self.known.entry(string).or_insert_with(|| {
-            self.lengths.push(string.len() as i64);
-            self.text.push_str(string);
-            next
-        })
-    }
-}
-
 impl Interner<Box<str>> {
     pub(crate) fn reference(&mut self, string: &str) -> u32 {
         if let Some(known) = self.known.get(string) {

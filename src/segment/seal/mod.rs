@@ -65,7 +65,7 @@ pub(crate) fn write(
         hasher,
         dictionary: &learnt.dictionary,
         by_subject: plan.by_subject,
-        has_payload_dictionary: !plan.dictionary.is_empty(),
+        page_bytes: plan.page_bytes,
         encoder,
         out,
         row: 0,
@@ -221,7 +221,7 @@ struct Writer<'w> {
     hasher: TermHasher,
     dictionary: &'w Dictionary,
     by_subject: bool,
-    has_payload_dictionary: bool,
+    page_bytes: usize,
     encoder: PageEncoder<'w>,
     out: Out<'w>,
     row: u32,
@@ -245,7 +245,7 @@ impl Writer<'_> {
         let order = payload_order(rows, self.by_subject);
         let mut pages = Vec::new();
         let mut stored = Vec::new();
-        for page in cut_pages(rows, &order, self.has_payload_dictionary) {
+        for page in cut_pages(rows, &order, self.page_bytes) {
             stored.clear();
             self.encoder.encode(&page.raw, &mut stored).map_err(zstd_failed)?;
             pages.push(PageEntry {

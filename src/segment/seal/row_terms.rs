@@ -32,7 +32,7 @@ impl RowTerms {
         hasher.terms(event, |_, hash| builder.term(hash, number));
         // An id that follows a template is found through its subject or position.
         if let Some(id) = event.given_id().filter(|_| !dictionary.id_is_derivable(event)) {
-            builder.term(hasher.hash(Dimension::Id, id.as_bytes()), number);
+            builder.term(hasher.hash(Dimension::Id, dictionary.indexed_id(id).as_bytes()), number);
         }
         if let Some((key, content_hash)) = row.batch.key {
             let content_hash = content_hash.first_chunk().copied().unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::{Block, Row, Scratch, Unpacked};
 use crate::position::Position;
+use crate::time::Timestamp;
 
 /// Pages of one block that are held at once, in bytes; one more page may come on top.
 const PAGES_HELD: usize = 32 << 20;
@@ -129,6 +130,18 @@ impl SealedSegment {
             *slot = Some(found);
         }
         Ok(())
+    }
+
+    /// When a row was recorded.
+    pub(crate) fn recorded_at(&self, row: u32) -> Result<Timestamp> {
+        let number = row / BLOCK_ROWS;
+        let entry = self.block_entry(number)?;
+        // Batches of thousands have one time.
+        if entry.recorded.0 == entry.recorded.1 {
+            return Ok(Timestamp::from_nanos(entry.recorded.0));
+        }
+        let block = self.block(number)?;
+        block.recorded_at(row % BLOCK_ROWS).map_err(|bad| self.corruption(&bad, entry.head_at, row..row + 1))
     }
 
     /// The row of a position, if the segment holds it.

@@ -4,11 +4,12 @@
 
 use super::{Cursor, SealedSegment};
 use crate::error::{ErrorKind, Result};
+use crate::format::Bad;
 use crate::format::sealed::BLOCK_ROWS;
-use crate::format::sealed::block::Row;
+use crate::format::sealed::block::{Row, Scratch};
 use crate::format::sealed::dictionary::{IdCandidate, StringColumn};
 use crate::format::sealed::terms::Entry;
-use crate::format::term::Dimension;
+use crate::format::term::{Dimension, TermHasher};
 use crate::position::Position;
 use crate::segment::KeyHit;
 
@@ -25,13 +26,11 @@ impl SealedSegment {
     /// says `false`.
     pub(crate) fn each_row_of(
         &self,
-        dimension: Dimension,
-        value: &str,
+        subject: &str,
         hash: u64,
         horizon: Position,
         each: &mut dyn FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
-        debug_assert_eq!(dimension, Dimension::Subject);
         let end = self.row_of(horizon).map_or(self.rows(), |row| row + 1);
         let mut cursor = Cursor::default();
         let mut rows = Vec::new();
@@ -41,7 +40,7 @@ impl SealedSegment {
                 continue;
             }
             let block = self.block_at(&mut cursor, number)?;
-            let references = block.references_where(StringColumn::Subject, &mut |subject| subject == value);
+            let references = block.references_where(StringColumn::Subject, &mut |known| known == subject);
             rows.clear();
             block.rows_where(StringColumn::Subject, &references, 0..(end - first).min(block.rows()), &mut rows);
             for row in rows.iter().rev() {
@@ -53,20 +52,61 @@ impl SealedSegment {
         Ok(())
     }
 
+    /// Position and version of a subject's last event at or before `horizon`.
+    pub(crate) fn last_of_subject(
+        &self,
+        subject: &str,
+        hash: u64,
+        horizon: Position,
+    ) -> Result<Option<(Position, u64)>> {
+        // The index says where its last event is; one probe and one look at the block answer.
+        let mut hinted = Vec::new();
+        let listed = self.entries(hash, &mut |entry| {
+            if let Entry::Subject { last_version, postings } = entry {
+                hinted.push((postings.last_row, last_version));
+            }
+        });
+        match listed {
+            Ok(()) if hinted.is_empty() => return Ok(None),
+            Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
+            _ => {}
+        }
+        for (row, version) in hinted.into_iter().filter(|(row, _)| *row < self.rows()) {
+            if self.position(row) > horizon {
+                continue;
+            }
+            let block = self.block(row / BLOCK_ROWS)?;
+            let damaged = |bad: Box<Bad>| self.corruption(&bad, 0, row..row + 1);
+            let within = row % BLOCK_ROWS;
+            let is_it = block.subject(within).map_err(damaged)? == subject;
+            if is_it && block.version(within).map_err(damaged)? == version {
+                return Ok(Some((self.position(row), version)));
+            }
+        }
+        let mut found = None;
+        self.each_row_of(subject, hash, horizon, &mut |row| {
+            found = Some((row.event.position(), row.event.version()));
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
     /// The batch that carries an idempotency key.
     pub(crate) fn find_key(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
         let mut candidates = Vec::new();
         let listed = self.entries(hash, &mut |entry| {
-            if let Entry::Key { first_row, .. } = entry {
-                candidates.push(first_row);
+            if let Entry::Key { first_row, count, content_hash } = entry {
+                candidates.push((first_row, Some((count, *content_hash))));
             }
         });
         match listed {
-            Err(error) if error.kind() == ErrorKind::Corruption => candidates = (0..self.rows()).collect(),
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                candidates = (0..self.rows()).map(|row| (row, None)).collect();
+            }
             other => other?,
         }
         let mut cursor = Cursor::default();
-        for first in candidates.into_iter().filter(|first| *first < self.rows()) {
+        for (first, listed) in candidates.into_iter().filter(|(first, _)| *first < self.rows()) {
             let carries = |row: Row<'_>| {
                 let hash =
                     row.batch.key.filter(|(stored, _)| *stored == key).map(|(_, hash)| hash.first_chunk().copied());
@@ -75,7 +115,12 @@ impl SealedSegment {
             let Some((content_hash, recorded_at)) = self.with_row(&mut cursor, first, false, carries)? else {
                 continue;
             };
-            let mut last = first;
+            let mut last = match listed {
+                Some((count, hash)) if hash == content_hash => {
+                    first.saturating_add(count - count.min(1)).min(self.rows() - 1)
+                }
+                _ => first,
+            };
             while !self.with_row(&mut cursor, last, false, |row| row.batch.last_of_batch)? && last + 1 < self.rows() {
                 last += 1;
             }
@@ -90,14 +135,20 @@ impl SealedSegment {
     }
 
     /// The rows of a given id at or before `horizon`, ascending.
-    pub(crate) fn rows_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<u32>> {
+    pub(crate) fn rows_of_id(&self, id: &str, horizon: Position) -> Result<Vec<u32>> {
+        let hasher = TermHasher::new(self.footer.log);
+        let hash = hasher.hash(Dimension::Id, self.dictionary()?.indexed_id(id).as_bytes());
         let end = self.row_of(horizon).map_or(self.rows(), |row| row + 1);
         let mut cursor = Cursor::default();
         let mut found = Vec::new();
+        let mut scratch = Scratch::default();
         for number in self.blocks_or_all(&[hash])? {
             let first = number * BLOCK_ROWS;
-            for row in first..end.min(first + self.rows_of_block(number)) {
-                if self.with_row(&mut cursor, row, false, |row| row.event.given_id() == Some(id))? {
+            let block = self.block_at(&mut cursor, number)?;
+            for row in first..end.min(first + block.rows()) {
+                let given = block.given_id(row - first, &mut scratch);
+                let given = given.map_err(|bad| self.corruption(&bad, 0, row..row + 1))?;
+                if given == Some(id) {
                     found.push(row);
                 }
             }
@@ -113,8 +164,8 @@ impl SealedSegment {
                     }
                 }
                 IdCandidate::Subject { subject, version } => {
-                    let hash = crate::format::term::TermHasher::new(self.footer.log).subject(&subject);
-                    self.each_row_of(Dimension::Subject, &subject, hash, horizon, &mut |row| {
+                    let hash = hasher.subject(&subject);
+                    self.each_row_of(&subject, hash, horizon, &mut |row| {
                         if row.event.given_id() == Some(id) {
                             found.extend(self.row_of(row.event.position()));
                         }

@@ -195,7 +195,7 @@ impl SealedSegment {
     /// The open file. One that was replaced since is as good as gone.
     fn file(&self) -> Result<Arc<dyn File>> {
         self.shelf.file(self.name, || {
-            let failed = |error| Error::io_or_gone(format_args!("open {}", self.path.display()), error);
+            let failed = |error| Error::io(format_args!("open {}", self.path.display()), error);
             let file = self.storage.open(&self.path, Open::Read).map_err(failed)?;
             let len = file.len().map_err(failed)?;
             if len != self.tail.file_len {
@@ -209,6 +209,11 @@ impl SealedSegment {
             }
             Ok(file)
         })
+    }
+
+    /// Opens the file, if it is not open.
+    pub(crate) fn open(&self) -> Result<()> {
+        self.file().map(drop)
     }
 
     fn tail_of(&self, file: &dyn File, len: u64) -> Option<Tail> {

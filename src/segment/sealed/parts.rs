@@ -92,6 +92,12 @@ impl SealedSegment {
         }
         let (at, bytes) = self.required(SectionId::TermDirectory, HELD_MAX)?;
         let parsed = TermsDirectory::parse(&bytes).map_err(|bad| self.corruption(&bad, at, 0..self.rows()))?;
+        let pages = self.footer.section(SectionId::TermPages).map_or(0, |section| section.stored);
+        if parsed.rows() != self.rows() || parsed.pages_bytes() != pages {
+            let expected = format!("the terms of {} rows in {pages} bytes", self.rows());
+            let found = format!("{} rows in {} bytes", parsed.rows(), parsed.pages_bytes());
+            return Err(self.damage(at, expected, found, 0..self.rows()));
+        }
         Ok(self.terms.get_or_init(|| parsed))
     }
 
@@ -129,12 +135,7 @@ impl SealedSegment {
         let rows = self.rows_range(block);
         let head =
             self.read_checked(entry.head_at, entry.head_len as usize, entry.head_crc, "a block", rows.clone())?;
-        let facts = BlockFacts {
-            log: self.footer.log,
-            base: self.position(rows.start),
-            rows: rows.end - rows.start,
-            offset: entry.head_at,
-        };
+        let facts = BlockFacts { log: self.footer.log, base: self.position(rows.start), rows: rows.end - rows.start };
         Block::parse(head.into_boxed_slice(), facts, Arc::clone(self.dictionary()?))
             .map_err(|bad| self.corruption(&bad, entry.head_at, rows))
     }

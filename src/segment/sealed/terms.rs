@@ -110,23 +110,14 @@ impl SealedSegment {
     pub(crate) fn check_terms_are(&self, terms: RowTerms) -> Result<()> {
         let whole = 0..self.rows();
         let anew = terms.finish(self.rows()).map_err(|bad| self.corruption(&bad, 0, whole.clone()))?;
-        let parts = [
-            (SectionId::TermPages, Some(&anew.pages)),
-            (SectionId::TermDirectory, Some(&anew.directory)),
-            (SectionId::Filter, anew.filter.as_ref()),
-        ];
-        for (id, anew) in parts {
-            let section = self.footer.section(id);
-            let stored = match section {
-                Some(section) => Some(self.mapped(&(section.offset..section.offset + section.stored))?),
-                None => None,
-            };
-            if stored != anew.map(Vec::as_slice) {
-                let at = section.map_or(self.tail.footer_at, |section| section.offset);
-                return Err(self.damage(at, format!("{id:?} as the events give it"), "another", whole));
-            }
-        }
-        Ok(())
+        let part = |id: SectionId| match self.footer.section(id) {
+            Some(section) => self.mapped(&(section.offset..section.offset + section.stored)).map(Some),
+            None => Ok(None),
+        };
+        let pages = part(SectionId::TermPages)?.unwrap_or_default();
+        let directory = part(SectionId::TermDirectory)?.unwrap_or_default();
+        let at = self.footer.section(SectionId::TermPages).map_or(self.tail.footer_at, |section| section.offset);
+        anew.diff(pages, directory, part(SectionId::Filter)?).map_err(|bad| self.corruption(&bad, at, whole))
     }
 
     /// Where the sections and the footer stand.

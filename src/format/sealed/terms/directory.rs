@@ -99,6 +99,7 @@ impl TermsDirectory {
     }
 
     /// How many entries all pages have.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
@@ -114,11 +115,13 @@ impl TermsDirectory {
     }
 
     /// What of a hash the entries have.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn truncate(&self, hash: u64) -> u64 {
         self.shape.truncate(hash)
     }
 
     /// Bytes of memory that it takes.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() + size_of_val(&self.firsts[..]) + size_of_val(&self.ends[..])
     }

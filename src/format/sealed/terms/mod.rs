@@ -6,8 +6,8 @@
 //! them has at most 1 KiB and an entry always fits a page. All is little-endian; a varint has seven
 //! bits a byte, the lowest first, and the top bit says that another follows.
 //!
-//! Terms are hashes of 64 bits, of which the index keeps the upper `bits`: 19 more than it takes to
-//! number the entries, so that one in half a million absent hashes looks present, after the filter
+//! Terms are hashes of 64 bits, of which the index keeps the upper `bits`: 12 more than it takes to
+//! number the entries, so that one in 4,096 absent hashes looks present, after the filter
 //! has turned away 255 of 256. Where several terms agree in these bits, they share one entry: all
 //! their blocks, the sum of their rows, the last of their last rows. Subjects and keys are never
 //! merged (unless all 64 bits agree: two such subjects share an entry with the version of the last
@@ -76,7 +76,6 @@
 //!
 //! The same events always make the same bytes.
 // Nothing but the tests asks yet.
-#![allow(dead_code, unused_imports)]
 
 mod blocks;
 mod build;
@@ -89,11 +88,10 @@ mod tests;
 mod varint;
 mod write;
 
-pub(crate) use blocks::Blocks;
 pub(crate) use build::{EncodedTerms, TermsBuilder};
 pub(crate) use directory::TermsDirectory;
 pub(crate) use filter::{FilterView, parse_filter, view_filter};
-pub(crate) use page::{Entries, Entry, Postings, TermsPage};
+pub(crate) use page::{Entry, TermsPage};
 
 /// Rows of one block.
 pub(crate) const BLOCK_ROWS: u32 = 1024;
@@ -108,7 +106,7 @@ pub(crate) const PAGE_BYTES_MAX: usize = 4096;
 const PAGE_HEAD_BYTES: usize = 12;
 const CRC_BYTES: usize = 4;
 /// So many bits more than it takes to number the entries are kept of a hash.
-const SPARE_BITS: u32 = 19;
+const SPARE_BITS: u32 = 12;
 const SHORT_BYTES_MAX: u8 = 8;
 
 const FORM_TERM: u8 = 0;

@@ -43,9 +43,14 @@ pub(crate) enum Entry<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Postings<'a> {
     pub(crate) last_row: u32,
+    #[cfg_attr(not(test), allow(dead_code, reason = "a field of the format, for whoever shows it"))]
     /// Number of rows.
     pub(crate) count: u32,
     blocks: Blocks<'a>,
+    #[cfg_attr(
+        not(any(test, feature = "fuzzing")),
+        allow(dead_code, reason = "a field of the format, for whoever shows it")
+    )]
     block_count: u32,
 }
 
@@ -55,6 +60,7 @@ impl<'a> Postings<'a> {
         self.blocks.clone()
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn block_count(&self) -> u32 {
         self.block_count
     }

@@ -42,7 +42,7 @@ fn use_up(block: &Block) {
             }
         }
         let _ = (block.recorded_at(row), block.occurred_at(row), block.version(row), block.causation(row));
-        let _ = (block.subject(row).is_ok(), block.key(row).is_ok(), block.batch(row), block.flags(row));
+        let _ = (block.subject(row).is_ok(), block.key(row).is_ok(), block.flags(row));
         let _ = block.given_id(row, &mut scratch);
         let _ = block.tags(row).map(|tags| tags.max());
         for column in StringColumn::ALL {

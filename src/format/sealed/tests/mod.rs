@@ -1,6 +1,7 @@
 //! Blocks as a whole: rows to a head and back.
 
 mod damage;
+mod docs;
 mod ids;
 mod real;
 mod round_trip;
@@ -144,7 +145,7 @@ fn pages_of(rows: &[Row<'_>], by_subject: bool, at: u64, target: usize) -> (Vec<
 }
 
 fn facts(rows: &[Row<'_>]) -> BlockFacts {
-    BlockFacts { log: LOG, base: rows[0].event.position(), rows: rows.len() as u32, offset: 0 }
+    BlockFacts { log: LOG, base: rows[0].event.position(), rows: rows.len() as u32 }
 }
 
 fn head_of(rows: &[Row<'_>], dictionary: &Dictionary, by_subject: bool, target: usize) -> Parsed<Vec<u8>> {
@@ -205,7 +206,6 @@ fn check(rows: &[Row<'_>], dictionary: &Dictionary, by_subject: bool, target: us
     let rows_end = rows.len() as u32;
     assert!(block.payload(rows_end).is_err() && block.event(rows_end, &mut scratch, &[]).is_err());
     check_scans(rows, &block);
-    check_batches(rows, &block);
     block
 }
 
@@ -252,18 +252,4 @@ fn check_scans(rows: &[Row<'_>], block: &Block) {
     let mut found = Vec::new();
     block.rows_where(StringColumn::Subject, &all, 0..count, &mut found);
     assert_eq!(found.len(), rows.len());
-}
-
-fn check_batches(rows: &[Row<'_>], block: &Block) {
-    let mut start = 0;
-    for (row, at) in rows.iter().zip(0u32..) {
-        let batch = block.batch(at).unwrap();
-        assert_eq!((batch.rows.start, batch.may_begin_before), (start, start == 0));
-        let end = rows.iter().skip(at as usize).position(|row| row.batch.last_of_batch);
-        assert_eq!(batch.rows.end, end.map_or(rows.len() as u32, |end| at + end as u32 + 1));
-        assert_eq!(batch.goes_on, end.is_none());
-        if row.batch.last_of_batch {
-            start = at + 1;
-        }
-    }
 }
