@@ -80,7 +80,7 @@ fn ask_block(block: &Block, row: u32) {
     let _ = block.given_id(row, &mut scratch);
     let _ = block.tags(row).map(|tags| tags.take(300).for_each(drop));
     // Narrowing a query must never lose a row.
-    for column in StringColumn::ALL.into_iter().take(7).filter(|_| row % 64 == 0) {
+    for column in StringColumn::ALL.into_iter().take(7).filter(|_| row.is_multiple_of(64)) {
         let Ok(reference) = block.reference(column, row) else { continue };
         let mut rows = Vec::new();
         block.rows_where(column, &[reference], 0..block.rows(), &mut rows);

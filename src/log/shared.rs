@@ -53,10 +53,12 @@ impl Segments {
 }
 
 /// Lists the files anew.
-pub(crate) struct Lister(pub(crate) Box<dyn Fn(&Log) -> Result<()> + Send + Sync>);
+pub(crate) struct Lister(pub(crate) Box<List>);
+
+type List = dyn Fn(&Log) -> Result<()> + Send + Sync;
 
 impl std::ops::Deref for Lister {
-    type Target = dyn Fn(&Log) -> Result<()> + Send + Sync;
+    type Target = List;
 
     fn deref(&self) -> &Self::Target {
         &*self.0

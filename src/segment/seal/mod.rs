@@ -131,7 +131,7 @@ fn learn(raw: &RawSegment) -> Result<Learnt<'_>> {
         let bytes = row.event.data().len();
         data_bytes += bytes as u64;
         let block = number / BLOCK_ROWS;
-        if block % stride == 0 && sampled < SAMPLE_BYTES {
+        if block.is_multiple_of(stride) && sampled < SAMPLE_BYTES {
             if number % BLOCK_ROWS == 0 || sample.is_empty() {
                 sample.push(Vec::new());
             }

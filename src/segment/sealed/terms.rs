@@ -124,6 +124,6 @@ impl SealedSegment {
     pub(crate) fn places(&self) -> Vec<Range<u64>> {
         let sections = self.footer.sections.iter().map(|section| section.offset..section.offset + section.stored);
         let footer_at = self.tail.footer_at;
-        sections.chain([footer_at..footer_at + u64::from(self.tail.footer_len)]).collect()
+        sections.chain(std::iter::once(footer_at..footer_at + u64::from(self.tail.footer_len))).collect()
     }
 }
