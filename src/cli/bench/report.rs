@@ -214,3 +214,25 @@ fn figure(value: f64, unit: &str) -> String {
         _ => text::count(value as u64),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_its_unit_and_what_is_not_known_is_a_dash() {
+        assert_eq!(figure(0.0123, "seconds"), "12.3 ms");
+        assert_eq!(figure(1.5 * 1024.0 * 1024.0, "bytes"), "1.5 MiB");
+        assert_eq!(figure(-0.44, "percent"), "-0.4 %");
+        assert_eq!(figure(38.7, "bytes each"), "38");
+        assert_eq!(figure(f64::NAN, "bytes"), "–");
+    }
+
+    #[test]
+    fn the_slower_ones_stand_before_the_note() {
+        let row = Row::new("aims", "a", "seconds", 1.0);
+        assert_eq!(besides(&row), "");
+        let row = Row { p99: Some(Duration::from_micros(7)), ..row }.noting("so it is");
+        assert_eq!(besides(&row), "p99 7.00 us; so it is");
+    }
+}
