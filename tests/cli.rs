@@ -7,6 +7,8 @@
 mod backup;
 #[path = "cli/bad.rs"]
 mod bad;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/damage.rs"]
 mod damage;
 #[path = "cli/import.rs"]

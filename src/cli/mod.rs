@@ -89,6 +89,10 @@ enum Verb {
     Help(help::Args),
     #[command(hide = true)]
     DemoWriter(demo::WriterArgs),
+    #[command(hide = true)]
+    BenchReader(bench::ReaderArgs),
+    #[command(hide = true)]
+    BenchWriter(bench::WriterArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -139,6 +143,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Completions(args) => completions::run(args, &mut Cli::command(), out),
         Verb::Help(args) => help::run(args, Cli::command(), or_table, out),
         Verb::DemoWriter(args) => demo::write_for_ever(args, out),
+        Verb::BenchReader(args) => bench::open_and_tell(args, out),
+        Verb::BenchWriter(args) => bench::append_and_wait(args, out),
     }
 }
 

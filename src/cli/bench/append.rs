@@ -9,9 +9,9 @@ use annals::{Append, AppendError, Durability, Store};
 use super::report::{Limit, Report, Row};
 use super::sample::{Latencies, median};
 use super::workload::Workload;
-use super::{Effort, Scratch, disk, remove, unless_interrupted};
+use super::{Effort, Scratch, WRITTEN, disk, remove, unless_interrupted};
 use crate::cli::fail::{Done, Failure};
-use crate::cli::open::{SYNC_EVERY, close};
+use crate::cli::open::close;
 
 const THREADS: u64 = 8;
 const IN_FLIGHT: usize = 1000;
@@ -20,11 +20,11 @@ const AHEAD_EVENTS: usize = 20_000;
 /// The same of what is kept in flight: more of them, as every pause lets the flight run dry.
 const IN_FLIGHT_EVENTS: usize = 100_000;
 
-fn open(path: &Path, durability: Durability) -> Done<Store> {
+pub(super) fn open(path: &Path, durability: Durability) -> Done<Store> {
     Store::options().durability(durability).open(path).map_err(|error| Failure::of_store(&error, path))
 }
 
-fn refused(error: AppendError, path: &Path) -> Failure {
+pub(super) fn refused(error: AppendError, path: &Path) -> Failure {
     Failure::of_append(error, path)
 }
 
@@ -171,7 +171,7 @@ pub(super) fn written(scratch: &Scratch, effort: Effort, report: &mut Report) ->
         for run in 0..effort.runs {
             unless_interrupted()?;
             let path = scratch.fresh("written");
-            let store = open(&path, Durability::Written { sync_every: SYNC_EVERY })?;
+            let store = open(&path, WRITTEN)?;
             let (events, took) =
                 write_batches(&store, batch, run as u64, effort).map_err(|error| refused(error, &path))?;
             let batch_bytes = (store.stats().log_bytes * batch as u64 / events.max(1)) as usize;
@@ -181,7 +181,8 @@ pub(super) fn written(scratch: &Scratch, effort: Effort, report: &mut Report) ->
             remove(&path);
 
             let bare = scratch.fresh("bare");
-            let (events, took) = disk::framed(&bare, batch, batch_bytes, (effort.run / 2, effort.run_events_max))?;
+            let limit = (effort.run / 2, effort.run_events_max);
+            let (events, took) = disk::framed(&bare, batch, batch_bytes, limit, None)?;
             bare_runs.add(events, took, Latencies::default());
             remove(&bare);
         }

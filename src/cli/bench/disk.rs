@@ -44,8 +44,14 @@ pub(super) fn synced(path: &Path, piece_bytes: usize, time: Duration) -> Done<(u
 }
 
 /// Copies, checksums and writes as many bytes as a store does for batches of `events`: the least that a log with
-/// checksums can do. Gives the events written and the time it took.
-pub(super) fn framed(path: &Path, events: usize, batch_bytes: usize, limit: (Duration, u64)) -> Done<(u64, Duration)> {
+/// checksums can do. Gives the events written and the time it took; adds that of each batch to `times`, if given.
+pub(super) fn framed(
+    path: &Path,
+    events: usize,
+    batch_bytes: usize,
+    limit: (Duration, u64),
+    mut times: Option<&mut Latencies>,
+) -> Done<(u64, Duration)> {
     let (time, events_max) = limit;
     let mut file = create(path)?;
     let event_bytes = batch_bytes.saturating_sub(HEADER_BYTES).max(events) / events;
@@ -58,17 +64,23 @@ pub(super) fn framed(path: &Path, events: usize, batch_bytes: usize, limit: (Dur
         let began = Instant::now();
         let mut written = 0;
         while written < events_max && began.elapsed() < time {
-            frame.clear();
-            frame.resize(HEADER_BYTES, 0);
-            for index in 0..events {
-                let record = records[(written as usize + index) % records.len()];
-                let check = crc32fast::hash(record);
-                frame.extend_from_slice(record);
-                frame[index % HEADER_BYTES] ^= check as u8;
+            let mut batch = || {
+                frame.clear();
+                frame.resize(HEADER_BYTES, 0);
+                for index in 0..events {
+                    let record = records[(written as usize + index) % records.len()];
+                    let check = crc32fast::hash(record);
+                    frame.extend_from_slice(record);
+                    frame[index % HEADER_BYTES] ^= check as u8;
+                }
+                let check = xxhash_rust::xxh3::xxh3_64(&frame[..HEADER_BYTES - 8]);
+                frame[HEADER_BYTES - 8..HEADER_BYTES].copy_from_slice(&check.to_le_bytes());
+                file.write_all(&frame)
+            };
+            match &mut times {
+                Some(times) => times.time(batch)?,
+                None => batch()?,
             }
-            let check = xxhash_rust::xxh3::xxh3_64(&frame[..HEADER_BYTES - 8]);
-            frame[HEADER_BYTES - 8..HEADER_BYTES].copy_from_slice(&check.to_le_bytes());
-            file.write_all(&frame)?;
             written += events as u64;
         }
         Ok((written, began.elapsed()))

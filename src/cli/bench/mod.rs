@@ -4,19 +4,32 @@
 //! the disk is quiet; each store is removed before the next one is written.
 
 mod append;
+mod condition;
 mod disk;
+mod image;
+mod memory;
+mod opening;
+mod population;
 mod read;
 mod report;
 mod sample;
+mod slowest;
 mod workload;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use annals::Durability;
+
 use super::fail::{Code, Done, Failure};
+use super::open::SYNC_EVERY;
 use super::out::{Format, Out};
 use super::{interrupt, progress};
 use report::Report;
+
+pub(crate) use memory::{Args as ReaderArgs, open_and_tell};
+pub(crate) use writer::{Args as WriterArgs, append_and_wait};
 
 /// Measure this machine, in about a minute
 #[derive(Debug, clap::Args)]
@@ -24,10 +37,20 @@ pub(crate) struct Args {
     /// Where to measure; a directory is made in it and removed at the end. By default the working directory
     #[arg(long, value_name = "D", value_hint = clap::ValueHint::DirPath)]
     dir: Option<PathBuf>,
-    /// A tenth of the time, for a first look
+    /// A tenth of the time and of the events, for a first look
     #[arg(long)]
     quick: bool,
+    /// Events of the logs that are read, opened and searched for their slowest append. By default a million
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(EVENTS_MIN..=EVENTS_MAX))]
+    events: Option<u64>,
 }
+
+/// Bounds of what can be asked for: enough for ten events of a subject to lie apart, and what a disk holds.
+const EVENTS_MIN: u64 = 1000;
+const EVENTS_MAX: u64 = 100_000_000;
+
+/// How everything is written that need not survive the power at once.
+const WRITTEN: Durability = Durability::Written { sync_every: SYNC_EVERY };
 
 /// How long and how often to measure.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +61,15 @@ struct Effort {
     runs: usize,
     /// Events of one run of appends at most, so that a fast disk does not fill up.
     run_events_max: u64,
-    /// Events of the store that is read.
-    read_events: u64,
+    /// Events of the stores that are read and opened.
+    events: u64,
 }
 
 impl Effort {
     fn of(args: &Args) -> Effort {
-        let full = Effort { run: Duration::from_secs(1), runs: 3, run_events_max: 1_500_000, read_events: 1_000_000 };
-        if args.quick { Effort { run: full.run / 10, read_events: full.read_events / 10, ..full } } else { full }
+        let full = Effort { run: Duration::from_secs(1), runs: 3, run_events_max: 1_500_000, events: 1_000_000 };
+        let effort = if args.quick { Effort { run: full.run / 10, events: full.events / 10, ..full } } else { full };
+        Effort { events: args.events.unwrap_or(effort.events), ..effort }
     }
 }
 
@@ -87,11 +111,13 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 7] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
         ("written appends and the bare loop", append::written),
+        ("the slowest of many synced appends", slowest::synced),
+        ("the slowest of many written appends", slowest::written),
         ("reads", read::all),
     ];
     for (name, step) in steps {

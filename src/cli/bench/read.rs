@@ -1,71 +1,64 @@
-//! Reads of a store of a million events, written in batches of a thousand and closed in order.
+//! Reads of a log that was written in batches of a thousand and closed in order.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use annals::{Durability, Position, Query, Reader, Store, Timestamp};
+use annals::{Position, Query, Reader, Timestamp};
 
+use super::append::open;
+use super::population::{EVENTS_EACH, Population, Sort};
 use super::report::{Report, Row};
 use super::sample::{Latencies, median};
-use super::workload::{SUBJECTS, Workload, some_type, subject};
-use super::{Effort, Scratch, remove, unless_interrupted};
+use super::workload::{SUBJECTS, some_type, subject};
+use super::{Effort, Scratch, WRITTEN, condition, memory, opening, remove, unless_interrupted};
 use crate::cli::fail::{Done, Failure};
-use crate::cli::open::{SYNC_EVERY, close, reading};
+use crate::cli::open::{close, reading};
 use crate::cli::text;
 
-const BATCH: usize = 1000;
+const BATCH: u64 = 1000;
 /// Lookups of which a latency is made up.
 const LOOKUPS: u64 = 1000;
 /// Part of the log that a window of time covers.
 const WINDOW: u64 = 100;
+/// These take less, in seconds.
+const TEN_EVENTS_AIM: f64 = 5e-6;
+const NEVER_SEEN_AIM: f64 = 2e-6;
 
 pub(super) fn all(scratch: &Scratch, effort: Effort, report: &mut Report) -> Done {
     let path = scratch.fresh("read");
-    fill(&path, effort)?;
-    opening(&path, effort, report)?;
+    let mut population = Population::new(effort.events);
+    fill(&path, &mut population, effort)?;
+    opening::closed(&path, WRITTEN, effort, report)?;
     let store = reading(&path)?;
     let reader = store.reader();
     let failed = |error: annals::Error| Failure::of_store(&error, &path);
-    report.read_events = reader.tail().get();
+    report.events = reader.tail().get();
     scan(&reader, &Query::all(), "checked replay of all", effort, report).map_err(failed)?;
     lookups(&reader, report).map_err(failed)?;
+    known_subjects(&reader, &population, report).map_err(failed)?;
     unless_interrupted()?;
     scan(&reader, &Query::all().types([some_type()]), "one type of 54", effort, report).map_err(failed)?;
     let (since, until) = window(&reader).map_err(failed)?;
     scan(&reader, &Query::all().since(since).until(until), "a window of time, 1 % of the log", effort, report)
         .map_err(failed)?;
     drop(store);
+    memory::of_a_reader(&path, "memory of a reader, after a close", report)?;
+    condition::all(&path, population.subjects(), effort, report)?;
     remove(&path);
     Ok(())
 }
 
-fn fill(path: &Path, effort: Effort) -> Done {
-    let store = Store::options()
-        .durability(Durability::Written { sync_every: SYNC_EVERY })
-        .open(path)
-        .map_err(|error| Failure::of_store(&error, path))?;
-    let mut workload = Workload::new(0);
-    for _ in 0..effort.read_events.div_ceil(BATCH as u64) {
+fn fill(path: &Path, population: &mut Population, effort: Effort) -> Done {
+    let store = open(path, WRITTEN)?;
+    let mut left = effort.events;
+    while left > 0 {
         unless_interrupted()?;
-        store.append(workload.batch(BATCH)).map_err(|error| Failure::of_append(error, path))?;
+        let events = left.min(BATCH);
+        store.append(population.batch(events as usize)).map_err(|error| Failure::of_append(error, path))?;
+        left -= events;
     }
     close(&store, path)
-}
-
-fn opening(path: &Path, effort: Effort, report: &mut Report) -> Done {
-    for (name, read_only) in [("opening for reading", true), ("opening for writing, after a close in order", false)] {
-        let mut latencies = Latencies::default();
-        for _ in 0..effort.runs {
-            unless_interrupted()?;
-            let options =
-                Store::options().durability(Durability::Written { sync_every: SYNC_EVERY }).read_only(read_only);
-            let store = latencies.time(|| options.open(path)).map_err(|error| Failure::of_store(&error, path))?;
-            close(&store, path)?;
-        }
-        report.add(Row::time("read", name, &mut latencies));
-    }
-    Ok(())
 }
 
 /// One event by its position, and the events of one subject, for subjects all over the log.
@@ -90,6 +83,58 @@ fn lookups(reader: &Reader, report: &mut Report) -> annals::Result<()> {
     let note = format!("{} each on average", text::counted(found / LOOKUPS, "event"));
     report.add(Row { note: Some(note), ..Row::time("read", "one subject of 10,000", &mut by_subject) });
     Ok(())
+}
+
+/// Subjects with few events, and with none; the second time, when the pages of the index are mapped and checked.
+fn known_subjects(reader: &Reader, population: &Population, report: &mut Report) -> annals::Result<()> {
+    for (sort, name) in [
+        (Sort::Near, "a subject's ten events, close together"),
+        (Sort::Far, "a subject's ten events, spread over the log"),
+    ] {
+        let mut first = few_events(reader, population, sort)?;
+        let mut again = few_events(reader, population, sort)?;
+        let apart = match sort {
+            Sort::Far => reader.tail().get() / EVENTS_EACH,
+            _ => population.stride(),
+        };
+        let note = format!("{} positions apart; {} the first time", text::count(apart), middle(&mut first));
+        report.add(Row::time("aims", name, &mut again).aiming(TEN_EVENTS_AIM).noting(note));
+    }
+    let never_seen = || -> annals::Result<Latencies> {
+        let mut latencies = Latencies::default();
+        for number in 0..LOOKUPS {
+            let name = format!("never/{number:05}");
+            let version = latencies.time(|| reader.version(&name))?;
+            assert_eq!(version, 0, "the version of a subject without events");
+        }
+        Ok(latencies)
+    };
+    let (mut first, mut again) = (never_seen()?, never_seen()?);
+    let note = format!("{} the first time", middle(&mut first));
+    report.add(Row::time("aims", "version of a subject never seen", &mut again).aiming(NEVER_SEEN_AIM).noting(note));
+    Ok(())
+}
+
+fn middle(latencies: &mut Latencies) -> String {
+    text::span(latencies.percentile(50).unwrap_or_default())
+}
+
+/// Scans for the events of each subject of a sort.
+fn few_events(reader: &Reader, population: &Population, sort: Sort) -> annals::Result<Latencies> {
+    let mut latencies = Latencies::default();
+    let mut found = 0;
+    for number in 0..population.subjects() {
+        let query = Query::all().subject(sort.subject(number));
+        latencies.time(|| {
+            reader.scan(&query, |event| {
+                found += u64::from(event.version() > 0);
+                ControlFlow::Continue(())
+            })
+        })?;
+    }
+    // A log that holds others than were appended is not worth measuring.
+    assert_eq!(found, EVENTS_EACH * population.subjects(), "events of the subjects that were appended");
+    Ok(latencies)
 }
 
 /// Reads a query several times: events that it gives in a second, and how long it takes.

@@ -37,6 +37,8 @@ pub(super) struct Row {
     #[serde(rename = "p99_seconds", serialize_with = "seconds")]
     pub(super) p99: Option<Duration>,
     pub(super) limit: Option<Limit>,
+    /// What it should stay below, in the same unit.
+    pub(super) aim: Option<f64>,
     pub(super) note: Option<String>,
 }
 
@@ -46,7 +48,7 @@ fn seconds<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Resu
 
 impl Row {
     pub(super) fn new(section: &'static str, name: &'static str, unit: &'static str, value: f64) -> Row {
-        Row { section, name, unit, value, runs: vec![value], p50: None, p99: None, limit: None, note: None }
+        Row { section, name, unit, value, runs: vec![value], p50: None, p99: None, limit: None, aim: None, note: None }
     }
 
     /// A figure that is nothing but a time.
@@ -54,6 +56,14 @@ impl Row {
         let (p50, p99) = (latencies.percentile(50), latencies.percentile(99));
         let value = median(p50.iter().map(Duration::as_secs_f64).collect());
         Row { p50, p99: p99.filter(|_| latencies.count() >= 100), ..Row::new(section, name, "seconds", value) }
+    }
+
+    pub(super) fn aiming(self, below: f64) -> Row {
+        Row { aim: Some(below), ..self }
+    }
+
+    pub(super) fn noting(self, note: impl Into<String>) -> Row {
+        Row { note: Some(note.into()), ..self }
     }
 }
 
@@ -68,8 +78,8 @@ pub(super) struct Report {
     /// Bytes of an event that was appended alone, frame included.
     #[serde(rename = "event_stored_bytes")]
     pub(super) stored_bytes: f64,
-    /// Events of the store that was read.
-    pub(super) read_events: u64,
+    /// Events of the stores that were read, opened and searched for their slowest append.
+    pub(super) events: u64,
     pub(super) seconds: f64,
     rows: Vec<Row>,
 }
@@ -84,7 +94,7 @@ impl Report {
             directory: directory.display().to_string(),
             event_data_bytes: DATA_BYTES,
             stored_bytes: 0.0,
-            read_events: 0,
+            events: 0,
             seconds: 0.0,
             rows: Vec::new(),
         }
@@ -118,7 +128,9 @@ impl Report {
         out.line("")?;
         self.section("append", "Append", out)?;
         out.line("")?;
-        self.section("read", &format!("Read, of {}", text::counted(self.read_events, "event")), out)?;
+        self.section("read", &format!("Read, of {}", text::counted(self.events, "event")), out)?;
+        out.line("")?;
+        self.aims(out)?;
         out.line("")?;
         if cfg!(debug_assertions) {
             out.line(out.paint.yellow("This is a debug build: build with --release for figures that mean something."))?;
@@ -147,6 +159,28 @@ impl Report {
         grid.settle(out)
     }
 
+    /// Figures that have an aim, or none but themselves.
+    fn aims(&self, out: &mut Out) -> Done {
+        out.line(out.paint.bold(&format!("Held against aims, logs of {}", text::counted(self.events, "event"))))?;
+        let mut grid = Grid::new([
+            Column::text("what").giving_way(),
+            Column::number("measured"),
+            Column::number("aim"),
+            Column::text("beside it").whole().left_out(1).styled(Style::Dim),
+        ]);
+        for row in self.rows.iter().filter(|row| row.section == "aims") {
+            let style = match row.aim {
+                Some(aim) if row.value < aim => Style::Green,
+                Some(_) if row.value >= 0.0 => Style::Yellow,
+                _ => Style::Plain,
+            };
+            let measured = Cell::styled(figure(row.value, row.unit), style);
+            let aim = row.aim.map(|aim| format!("< {}", figure(aim, row.unit))).unwrap_or_default();
+            grid.row(out, [row.name.into(), measured, aim.into(), besides(row).into()])?;
+        }
+        grid.settle(out)
+    }
+
     fn syncs_reach_no_disk(&self) -> bool {
         self.rows.iter().any(|row| row.name.starts_with("bare") && row.p50.is_some_and(|time| time < SYNC_TIME_MIN))
     }
@@ -161,5 +195,44 @@ fn beside(row: &Row) -> String {
         }
         (None, Some(note)) => note.clone(),
         (None, None) => String::new(),
+    }
+}
+
+/// The slower ones, where the figure is one of many times, and what else there is to say.
+fn besides(row: &Row) -> String {
+    let slower = row.p99.map(|time| format!("p99 {}", text::span(time)));
+    slower.into_iter().chain(row.note.clone()).collect::<Vec<_>>().join("; ")
+}
+
+/// A value in its unit; what could not be measured is a dash.
+fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        _ if value.is_nan() => "–".to_owned(),
+        "seconds" => text::span(Duration::from_secs_f64(value.max(0.0))),
+        "bytes" => text::bytes(value as u64),
+        "percent" => format!("{value:.1} %"),
+        _ => text::count(value as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_has_its_unit_and_what_is_not_known_is_a_dash() {
+        assert_eq!(figure(0.0123, "seconds"), "12.3 ms");
+        assert_eq!(figure(1.5 * 1024.0 * 1024.0, "bytes"), "1.5 MiB");
+        assert_eq!(figure(-0.44, "percent"), "-0.4 %");
+        assert_eq!(figure(38.7, "bytes each"), "38");
+        assert_eq!(figure(f64::NAN, "bytes"), "–");
+    }
+
+    #[test]
+    fn the_slower_ones_stand_before_the_note() {
+        let row = Row::new("aims", "a", "seconds", 1.0);
+        assert_eq!(besides(&row), "");
+        let row = Row { p99: Some(Duration::from_micros(7)), ..row }.noting("so it is");
+        assert_eq!(besides(&row), "p99 7.00 us; so it is");
     }
 }

@@ -57,15 +57,18 @@ impl Workload {
     }
 
     pub(super) fn event(&mut self) -> NewEvent {
-        self.count += 1;
         let number = self.below(SUBJECTS);
+        self.about(number, subject(number))
+    }
+
+    /// The next event, about a subject of any name; the number decides of which table it tells.
+    pub(super) fn about(&mut self, number: u64, subject: String) -> NewEvent {
+        self.count += 1;
         let (table, _) = TABLES[(number % TABLES.len() as u64) as usize];
         let event_type = format!("{table}.{}.{}", self.one_of(&ACTIONS), self.one_of(&PHASES));
         let actor = Actor::user(format!("u-{:03}", self.below(ACTORS)));
         let occurred = Timestamp::from_nanos(1_767_225_600_000_000_000 + self.count as i64 * 1_000_000);
-        NewEvent::bytes(event_type, subject(number), "application/json", self.data(number))
-            .actor(actor)
-            .occurred_at(occurred)
+        NewEvent::bytes(event_type, subject, "application/json", self.data(number)).actor(actor).occurred_at(occurred)
     }
 
     fn data(&mut self, number: u64) -> Vec<u8> {
