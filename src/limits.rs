@@ -26,6 +26,10 @@ pub const CACHE_BYTES_DEFAULT: u64 = 16 << 20;
 /// within the batch is named by two bytes.
 pub const BATCH_EVENTS_MAX: usize = 65_535;
 
+/// Events of one segment: 8,388,608, as many as the term index of a sealed one can name blocks of. A segment that has so
+/// many is full, whatever its bytes.
+pub const SEGMENT_EVENTS_MAX: u32 = 8 << 20;
+
 /// Bytes of an event's type: 1 KiB.
 ///
 /// Generated types are some 30 bytes long and real histories have sentences for types; beyond this it is data. Like

@@ -18,7 +18,7 @@ use annals::fuzzing::{TARGETS, Target, canary};
 
 /// Of each target's inputs; `ANNALS_FUZZ_MUTATIONS` makes them more.
 const MUTATIONS: u64 = 2_000;
-const CORPUS_BYTES_MAX: u64 = 250_000;
+const CORPUS_BYTES_MAX: u64 = 400_000;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -66,7 +66,7 @@ fn shown(done: &Archived, verb: &str, format: Format, out: &mut Out) -> Done {
     if done.segments == 0 {
         return out.line("no segment that fits");
     }
-    out.line(&format!(
+    out.line(format_args!(
         "{verb} {} with {}: files of {}, stubs of {}, in {}",
         text::counted(done.segments, "segment"),
         text::counted(done.events, "event"),

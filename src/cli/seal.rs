@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     if done.segments == 0 {
         return out.line("nothing to seal");
     }
-    out.line(&format!(
+    out.line(format_args!(
         "sealed {} with {}: {} -> {}, {:.1} % saved, in {}",
         text::counted(done.segments, "segment"),
         text::counted(done.events, "event"),

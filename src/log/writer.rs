@@ -23,6 +23,7 @@ use crate::format::idx::Zone;
 use crate::format::slot::{Slot, State};
 use crate::format::term::Dimension;
 use crate::io::File;
+use crate::limits;
 use crate::position::Position;
 use crate::segment::mem_index::{MemIndex, RowPlace};
 use crate::segment::raw::RawSegment;
@@ -135,7 +136,8 @@ impl Writer {
                     // not: what is staged from here on follows what is committed. What found no place
                     // behind a group that failed may fit now, as it does where the segment is empty.
                     let end = self.offset + members[index].prepared.draft.frame_bytes_max();
-                    let is_full = end > self.active.header.segment_bytes && self.next > self.active.base();
+                    let is_full =
+                        self.exceeds_segment(end, self.next, &members[index]) && self.next > self.active.base();
                     let rolled = if is_full { self.roll(core) } else { Ok(()) };
                     self.overlay.clear();
                     stage = Stage { offset: self.offset, next: self.next };
@@ -181,7 +183,8 @@ impl Writer {
         if !member.prepared.conditions.is_empty() {
             self.check_conditions(core, earlier, member)?;
         }
-        if stage.offset + member.prepared.draft.frame_bytes_max() > self.active.header.segment_bytes {
+        let bytes_end = stage.offset + member.prepared.draft.frame_bytes_max();
+        if self.exceeds_segment(bytes_end, stage.next, member) {
             return Ok(Staged::SegmentFull);
         }
         let versions = self.assign_versions(core, earlier, member, index as u32)?;
@@ -358,6 +361,12 @@ impl Writer {
         let wants_room = self.room.note_group(bytes, self.offset);
         let wants_spare = self.room.wants_spare(self.offset) && !core.spare.is_ready();
         core.jobs.committed(wants_room || wants_spare);
+    }
+
+    /// Whether a member that begins at `first` and ends before byte `end` has no place in the active segment.
+    fn exceeds_segment(&self, end: u64, first: Position, member: &Member) -> bool {
+        let events = first.get() - self.active.base().get() + member.prepared.events.len() as u64;
+        end > self.active.header.segment_bytes || events > u64::from(limits::SEGMENT_EVENTS_MAX)
     }
 
     /// Begins the next segment: its file is durable under its name before the old one is final.
