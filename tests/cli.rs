@@ -19,6 +19,8 @@ mod prove;
 mod read;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/seal.rs"]
+mod seal;
 #[path = "cli/signals.rs"]
 mod signals;
 #[path = "cli/write.rs"]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use annals::{Archived, Durability, Timestamp};
 use serde::Serialize;
 
-use super::args::StoreArg;
+use super::args::{self, StoreArg};
 use super::fail::{Code, Done, Failure};
 use super::out::{Format, Out};
 use super::{open, text};
@@ -16,8 +16,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArg,
     /// Segments whose last event was recorded before this time
-    #[arg(long, value_name = "TIME", required_unless_present = "back")]
-    before: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = args::time, required_unless_present = "back")]
+    before: Option<Timestamp>,
     /// The directory that takes their files
     #[arg(long, value_name = "DIR", required_unless_present = "back")]
     to: Option<PathBuf>,
@@ -36,14 +36,12 @@ struct Answer {
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
-    let before = args.before.as_deref().map(Timestamp::parse).transpose();
-    let before = before.map_err(|error| Failure::new(Code::Usage, format!("--before: {error}")))?;
     let path = args.store.path()?;
     let synced = open::reading(&path)?.segments().last().is_none_or(|newest| newest.synced);
     let durability = if synced { Durability::Synced } else { Durability::Written { sync_every: open::SYNC_EVERY } };
     let store = open::writing(&path, durability)?;
     let failed = |error: annals::Error| Failure::of_store(&error, &path);
-    let (done, verb) = match (&args.back, before, &args.to) {
+    let (done, verb) = match (&args.back, args.before, &args.to) {
         (Some(dir), _, _) => (store.unarchive(dir).map_err(failed)?, "brought back"),
         (None, Some(before), Some(dir)) => (store.archive(before, dir).map_err(failed)?, "archived"),
         _ => return Err(Failure::new(Code::Usage, "--before TIME and --to DIR, or --back DIR".to_owned())),

@@ -81,7 +81,7 @@ impl SealedHeader {
                 return Some(Read::Newer { version });
             }
             let (base, block_rows) = (u64_at(fields, 40)?, u32_at(fields, 20)?);
-            (base > 0 && block_rows == super::BLOCK_ROWS && is_zero(fields.get(56..)?)).then_some(())?;
+            (base > 0 && block_rows == super::BLOCK_ROWS && is_zero(fields.get(60..)?)).then_some(())?;
             Some(Read::Valid(SealedHeader {
                 log: LogId(array(fields, 24)?),
                 base: Position::new(base),

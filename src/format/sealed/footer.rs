@@ -38,6 +38,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"ANNALFTR";
 pub(crate) const FIXED_BYTES: usize = 88;
 pub(crate) const SECTION_BYTES: usize = 48;
 const SECTIONS_MAX: usize = 64;
+const SECTION_VERSION: u16 = 1;
 const REQUIRED: u8 = 1;
 const BY_SUBJECT: u8 = 1;
 const ARCHIVED: u8 = 2;
@@ -144,7 +145,7 @@ impl Footer {
         self.before.peaks().iter().chain(self.after.peaks()).for_each(|peak| out.extend_from_slice(peak));
         for section in &self.sections {
             out.extend_from_slice(&section.id.to_le_bytes());
-            out.extend_from_slice(&1u16.to_le_bytes());
+            out.extend_from_slice(&SECTION_VERSION.to_le_bytes());
             out.extend_from_slice(&[u8::from(section.required), u8::from(section.compressed), 0, 0]);
             for number in [section.offset, section.stored, section.raw, section.count] {
                 out.extend_from_slice(&number.to_le_bytes());
@@ -235,7 +236,7 @@ fn read_sections(rest: &mut Take<'_>, count: usize, footer_at: u64) -> Parsed<Ve
     let mut sections: Vec<Section> = Vec::new();
     for _ in 0..count {
         let read = |rest: &mut Take<'_>| {
-            let (id, _version) = (rest.u16()?, rest.u16()?);
+            let (id, version) = (rest.u16()?, rest.u16()?);
             let (flags, codec, zero) = (rest.u8()?, rest.u8()?, rest.u16()?);
             let section = Section {
                 id,
@@ -248,7 +249,10 @@ fn read_sections(rest: &mut Take<'_>, count: usize, footer_at: u64) -> Parsed<Ve
                 crc: rest.u32()?,
             };
             let within = section.offset.checked_add(section.stored).is_some_and(|end| end <= footer_at);
-            (flags & !REQUIRED == 0 && codec <= 1 && zero == 0 && rest.u32()? == 0 && within).then_some(section)
+            // An older reader passes over a newer form of what it can do without.
+            let readable = version == SECTION_VERSION || !section.required;
+            (flags & !REQUIRED == 0 && codec <= 1 && zero == 0 && rest.u32()? == 0 && within && readable)
+                .then_some(section)
         };
         let section = read(rest).ok_or_else(|| Bad::new(0, "a section before the footer", "another entry"))?;
         let known = KNOWN.iter().any(|known| *known as u16 == section.id);
