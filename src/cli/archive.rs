@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArg,
     /// Segments whose last event was recorded before this time
-    #[arg(long, value_name = "TIME", value_parser = args::time, required_unless_present = "back")]
+    #[arg(long, value_name = "TIME", value_parser = args::time, allow_hyphen_values = true, required_unless_present = "back")]
     before: Option<Timestamp>,
     /// The directory that takes their files
     #[arg(long, value_name = "DIR", required_unless_present = "back")]

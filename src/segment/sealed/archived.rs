@@ -39,7 +39,10 @@ impl SealedSegment {
             let (first, last) = (self.position(rows.start), self.position(rows.end - 1));
             let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Error::new(ErrorKind::Archived, format!("the data of positions {first} to {last} is archived: {why}"))
-                .hinting(format!("bring {} to it, or back with `annals archive --back`", place.join(name).display()))
+                .hinting(format!(
+                    "put it there again: {}; or `annals archive STORE --back DIR`",
+                    place.join(name).display()
+                ))
         };
         let storage = self.storage.beside(&place).map_err(|error| missing(error.to_string()))?;
         let name = Path::new(self.path.file_name().unwrap_or_default());
