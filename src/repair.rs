@@ -25,6 +25,7 @@ use crate::log::recover::look::{CutPlan, Look, look};
 use crate::position::Position;
 use crate::report::{Repair, RepairOptions};
 use crate::segment::scan::{self, From};
+use crate::segment::sealed::log_of;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -76,6 +77,9 @@ fn repair(storage: &Arc<dyn Storage>, root: &Path, options: &RepairOptions) -> R
         }
     };
     let mut seen = look(storage, log, anchor.as_ref())?;
+    if let Some(damage) = sealed_damage(&seen) {
+        return refuse_sealed(seen, damage, options, report);
+    }
     let plan = find_cut(&mut seen, &mut report)?;
     report.tail = plan.as_ref().map_or(seen.tail, |plan| Position::new(plan.next.get() - 1));
     report.lost_events = seen.last_known.get().saturating_sub(report.tail.get());
@@ -91,8 +95,39 @@ fn repair(storage: &Arc<dyn Storage>, root: &Path, options: &RepairOptions) -> R
     Ok(report)
 }
 
+/// The position behind the sealed segments.
+fn sealed_next(seen: &Look) -> Position {
+    seen.sealed.last().map_or(Position::new(1), |file| file.ends.footer.next())
+}
+
+/// Damage of sealed segments, or the lack of one.
+fn sealed_damage(seen: &Look) -> Option<Corruption> {
+    let sealed_next = sealed_next(seen);
+    let is_sealed = |corruption: &&Corruption| {
+        corruption.file.extension().is_some_and(|extension| extension == "seg")
+            || corruption.positions.as_ref().is_some_and(|positions| *positions.start() < sealed_next)
+    };
+    seen.damage.iter().map(|damage| &damage.corruption).find(is_sealed).cloned()
+}
+
+/// Sealed history is never cut: what follows it is whole, and its positions were seen.
+fn refuse_sealed(seen: Look, first: Corruption, options: &RepairOptions, mut report: Repair) -> Result<Repair> {
+    const WHY: &str = "sealed history is not cut; put the segment's file back from a backup, or export what is good";
+    if options.accept_loss {
+        return Err(Error::from(first).hinting(format!("nothing was changed: {WHY}")));
+    }
+    report.damage.extend(seen.damage.into_iter().map(|damage| damage.corruption));
+    report.tail = seen.tail;
+    report.steps.push(format!("nothing: {WHY}"));
+    Ok(report)
+}
+
 fn id_of_segments(storage: &dyn Storage) -> Result<LogId> {
-    for base in files::list(storage)?.raw {
+    let listing = files::list(storage)?;
+    if let Some(log) = listing.sealed.iter().find_map(|base| log_of(storage, &files::sealed(*base))) {
+        return Ok(log);
+    }
+    for base in listing.raw {
         let path = files::raw(base);
         let failed = |error| Error::io(format_args!("read {}", path.display()), error);
         let file = storage.open(&path, Open::Read).map_err(failed)?;
@@ -114,8 +149,9 @@ fn id_of_segments(storage: &dyn Storage) -> Result<LogId> {
 /// Reads every frame of every file, also those that are proven durable: where the log has to end.
 fn find_cut(seen: &mut Look, report: &mut Repair) -> Result<Option<CutPlan>> {
     report.damage.extend(seen.damage.iter().map(|damage| damage.corruption.clone()));
-    let mut expected = Position::new(1);
-    let mut recorded_at = Timestamp::from_nanos(i64::MIN);
+    let mut expected = sealed_next(seen);
+    let sealed_at = seen.sealed.last().map_or(i64::MIN, |file| file.ends.footer.recorded.1);
+    let mut recorded_at = Timestamp::from_nanos(sealed_at);
     let reason = "events were lost, and a person accepted it".to_owned();
     for index in 0..seen.files.len() {
         let file = &mut seen.files[index];

@@ -301,10 +301,13 @@ impl Store {
     /// `Poisoned`, `Closed`, `ReadOnly`.
     pub fn seal(&self) -> Result<Sealed> {
         let committer = self.committer()?;
-        committer.with_writer(|writer| writer.roll(committer.core()))?;
-        committer.sync_written()?;
         let core = committer.core();
-        sealer::seal_due(core, core.level, &|| !self.inner.log.is_closed())
+        // Nobody else seals meanwhile, so what is told is what was there.
+        let mut roll = || {
+            committer.with_writer(|writer| writer.roll(core))?;
+            committer.sync_written()
+        };
+        sealer::seal_due(core, core.level, &mut roll, &|| !self.inner.log.is_closed())
     }
 
     /// Closes this handle and all its clones: appends in flight finish, everything is synced, and

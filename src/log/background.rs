@@ -191,7 +191,7 @@ fn seal_thread(committer: &Committer) {
         if jobs.stopping.load(Ordering::Acquire) {
             return;
         }
-        let done = sealer::seal_due(core, core.level, &|| !jobs.stopping.load(Ordering::Acquire));
+        let done = sealer::seal_due(core, core.level, &mut || Ok(()), &|| !jobs.stopping.load(Ordering::Acquire));
         failed = done.is_err();
         *jobs.seal_failure.lock() = done.err().map(|error| error.to_string());
     }

@@ -39,14 +39,20 @@ const BACKLOG_BYTES: u64 = 2 << 30;
 /// The zstd level then.
 const LEVEL_IN_HASTE: i32 = 1;
 
-/// Seals every full segment that is durable. `go_on` is asked before each.
+/// Seals every full segment that is durable, after `first` has made some so. `go_on` is asked before each.
 ///
 /// # Errors
 /// `Corruption` of a raw segment, which then stays, and those behind it; `Full`, `Io`.
-pub(crate) fn seal_due(core: &Core, level: i32, go_on: &dyn Fn() -> bool) -> Result<Sealed> {
+pub(crate) fn seal_due(
+    core: &Core,
+    level: i32,
+    first: &mut dyn FnMut() -> Result<()>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Sealed> {
     // One at a time, whoever asks.
     let _sealing = core.sealing.lock();
     let begun = Instant::now();
+    first()?;
     let mut done = Sealed::default();
     while go_on() {
         let (next, waiting) = due(&core.log);

@@ -48,3 +48,35 @@ fn what_cannot_be_sealed_or_archived_is_said_in_a_line() {
     place.bad(&["archive", "pod", "--before", "2200-01-01", "--to", "pod/old"], 1, "");
     place.good(&["verify", "pod"]);
 }
+
+#[test]
+fn repair_never_cuts_sealed_history() {
+    let place = Place::new();
+    for content in ["a", "b"] {
+        place.pod(&[content]);
+        place.good(&["seal", "pod"]);
+    }
+    place.pod(&["c"]);
+    let before = place.good(&["export", "pod"]);
+    fs::remove_file(place.path("pod/ANCHOR")).unwrap();
+    let told = place.json(&["repair", "pod", "--accept-loss"]);
+    assert_eq!((&told["tail"], &told["lost_events"]), (&3.into(), &0.into()), "{told}");
+    assert_eq!(place.good(&["export", "pod"]), before);
+    place.pod(&["d"]);
+    assert_eq!(place.json(&["stat", "pod"])["tail"], 4);
+
+    let sealed = place.path("pod/log/00000000000000000001.seg");
+    let mut bytes = fs::read(&sealed).unwrap();
+    let last = bytes.len() - 10;
+    bytes[last] ^= 4;
+    fs::write(&sealed, bytes).unwrap();
+    let names = || {
+        let entries = fs::read_dir(place.path("pod/log")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let files = names();
+    place.bad(&["repair", "pod", "--accept-loss"], 5, "");
+    assert_eq!(names(), files);
+}
