@@ -12,8 +12,7 @@
 //! - No place for documents. An event holds up to 16 MiB, and a few kilobytes are better.
 //! - No way to change or delete an event.
 //!
-//! Planned for later releases, and not here yet: sealed (compressed) segments, snapshots, projections, SQL, approval
-//! flows, workers.
+//! Planned for later releases, and not here yet: approval flows, workers.
 //!
 //! # Example
 //!

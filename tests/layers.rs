@@ -51,6 +51,7 @@ const LAYERS: &[(&str, u8)] = &[
     // Entry points for fuzzing: behind a feature, beside the store.
     ("fuzzing", 6),
     ("projection", 7),
+    ("sql", 7),
     ("flow", 7),
     ("worker", 7),
     ("cli", 8),
