@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventRef};
 use crate::log::doorbell::Bell;
@@ -34,6 +35,8 @@ pub enum StartAt {
     After(Position),
     /// At what is appended from now on.
     Now,
+    /// Behind this checkpoint, whose event the log must still hold: else the first call gives `Diverged`.
+    Checkpoint(Checkpoint),
 }
 
 /// Events as they come: first those that are there, then those that are appended.
@@ -62,6 +65,12 @@ pub struct Subscription {
     events: VecDeque<Event>,
     /// The newest event that was given out, and its epoch: what the log must still hold.
     last: Option<(Position, u64)>,
+    /// Where it was told to begin, until that was compared with the log.
+    unproven: Option<Checkpoint>,
+    /// Gives out only what survives power loss.
+    durable: bool,
+    /// Gives out nothing behind this.
+    until: Option<Position>,
 }
 
 /// Some events of a subscription, in order.
@@ -69,6 +78,7 @@ pub struct Subscription {
 pub struct Batch<'a> {
     events: &'a VecDeque<Event>,
     through: Position,
+    log: &'a Log,
 }
 
 impl<'a> Batch<'a> {
@@ -82,6 +92,16 @@ impl<'a> Batch<'a> {
     #[must_use]
     pub fn through(&self) -> Position {
         self.through
+    }
+
+    /// The place to go on from for who has dealt with this batch, to be kept with what was made of it.
+    ///
+    /// # Errors
+    /// `Corruption`, `Io`; `Diverged` if the log no longer holds the position.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        self.log.checkpoint(self.through)?.ok_or_else(|| {
+            Error::new(ErrorKind::Diverged, format!("the log no longer holds position {}", self.through))
+        })
     }
 
     /// How many events there are; a batch may be empty and only move [`Batch::through`].
@@ -103,10 +123,46 @@ impl Subscription {
             StartAt::Start => Position::ORIGIN,
             StartAt::After(position) => position,
             StartAt::Now => log.tail(),
+            StartAt::Checkpoint(checkpoint) => checkpoint.position,
+        };
+        let unproven = match start {
+            StartAt::Checkpoint(checkpoint) => Some(checkpoint),
+            _ => None,
         };
         // A subscription runs forward; direction is a matter of reading.
         let query = if query.reverse { query.rev() } else { query };
-        Subscription { log, follower, query, position, run: None, bell: None, events: VecDeque::new(), last: None }
+        Subscription {
+            log,
+            follower,
+            query,
+            position,
+            run: None,
+            bell: None,
+            events: VecDeque::new(),
+            last: None,
+            unproven,
+            durable: false,
+            until: None,
+        }
+    }
+
+    /// The same, but giving out only what survives power loss: for who keeps a checkpoint, or acts outside of the
+    /// store. In a `Synced` store that is everything.
+    #[must_use]
+    pub fn durable_only(mut self) -> Subscription {
+        self.durable = true;
+        self
+    }
+
+    /// Behind this nothing is given out yet.
+    fn end(&self) -> Position {
+        let tail = self.log.tail().min(self.until.unwrap_or(self.log.tail()));
+        if self.durable { tail.min(self.log.durable()) } else { tail }
+    }
+
+    /// From now on nothing behind this is given out. Never less than at an earlier call.
+    pub(crate) fn set_until(&mut self, until: Position) {
+        self.until = Some(until);
     }
 
     /// Everything up to this position was given out or did not match.
@@ -121,19 +177,29 @@ impl Subscription {
         self.log.tail().get().saturating_sub(self.position.get())
     }
 
-    /// Whether everything that is published was given out.
+    /// Whether everything that is published was given out; with [`Subscription::durable_only`], everything durable.
     #[must_use]
     pub fn caught_up(&self) -> bool {
-        self.position >= self.log.tail()
+        self.position >= self.end()
     }
 
     /// The next events; `None` if none came within `timeout`. Blocks until then.
     ///
     /// # Errors
-    /// `Corruption`, `Io`, `Closed`; `Diverged` if the log no longer holds what was given out.
+    /// `Corruption`, `Io`, `Closed`; `Diverged` if the log no longer holds what was given out, or the checkpoint
+    /// that this was to begin at.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Batch<'_>>> {
         let deadline = Instant::now() + timeout;
         self.events.clear();
+        if let Some(start) = self.unproven {
+            self.log.check_open()?;
+            match self.log.checkpoint(start.position)? {
+                Some(found) if found == start => self.last = Some((start.position, start.epoch)),
+                _ => return Err(self.diverged("is not the event that the checkpoint names")),
+            }
+            self.last = self.last.filter(|(position, _)| *position > Position::ORIGIN);
+            self.unproven = None;
+        }
         if !self.wait(deadline)? {
             return Ok(None);
         }
@@ -142,7 +208,7 @@ impl Subscription {
         if let Some(last) = self.events.back() {
             self.last = Some((last.position(), last.epoch()));
         }
-        Ok(Some(Batch { events: &self.events, through: self.position }))
+        Ok(Some(Batch { events: &self.events, through: self.position, log: &self.log }))
     }
 
     /// Reads on up to a batch. The events are copied out of the mapping, so that the batch does not
@@ -150,7 +216,7 @@ impl Subscription {
     fn fill(&mut self) -> Result<()> {
         let run = match self.run.take() {
             Some(run) => run,
-            None => Run::new(Arc::clone(&self.log), &self.query.clone().after(self.position), self.log.tail())?,
+            None => Run::new(Arc::clone(&self.log), &self.query.clone().after(self.position), self.end())?,
         };
         let mut run = run;
         let (events, mut bytes) = (&mut self.events, 0);
@@ -184,8 +250,9 @@ impl Subscription {
             None => {
                 self.log.check_open()?;
                 let bell = self.bell.get_or_insert_with(|| self.log.doorbell.bell());
-                let (log, position) = (&self.log, self.position);
-                let ready = log.doorbell.wait(bell, deadline, || log.tail() > position || log.is_closed());
+                let (log, position, durable) = (&self.log, self.position, self.durable);
+                let end = || if durable { log.durable().min(log.tail()) } else { log.tail() };
+                let ready = log.doorbell.wait(bell, deadline, || end() > position || log.is_closed());
                 self.log.check_open()?;
                 Ok(ready)
             }
@@ -210,19 +277,20 @@ impl Subscription {
 
     /// Whether the log still holds the event that was given out last.
     fn check_place(&self) -> Result<()> {
-        let diverged = |found: &str| {
-            Error::new(ErrorKind::Diverged, format!("the log has another history: position {} {found}", self.position))
-                .hinting("begin again from a position that is known to be durable")
-        };
         if self.position > self.log.tail() {
-            return Err(diverged("is beyond its end"));
+            return Err(self.diverged("is beyond its end"));
         }
         match self.last.filter(|_| self.follower.is_some()) {
             None => Ok(()),
             Some((position, epoch)) => match self.log.with_head(position, |event| event.epoch())? {
                 Some(found) if found == epoch => Ok(()),
-                _ => Err(diverged("holds another event now")),
+                _ => Err(self.diverged("holds another event now")),
             },
         }
+    }
+
+    fn diverged(&self, found: &str) -> Error {
+        Error::new(ErrorKind::Diverged, format!("the log has another history: position {} {found}", self.position))
+            .hinting("begin again from a position that is known to be durable")
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
 use crate::format::leaf::Tree;
@@ -309,6 +310,25 @@ impl Reader {
         }
         let preimage = self.log.preimage(position)?;
         Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
+    }
+
+    /// The checkpoint of who has dealt with everything up to a position; `None` if this reader does not see it.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn checkpoint(&self, position: impl Into<Position>) -> Result<Option<Checkpoint>> {
+        self.log.check_open()?;
+        let position = position.into();
+        if position > self.horizon { Ok(None) } else { self.log.checkpoint(position) }
+    }
+
+    /// Whether this reader sees the very event that a checkpoint names. If not, what stood on it has to begin again:
+    /// the log has another history, or the checkpoint is another log's.
+    ///
+    /// # Errors
+    /// As [`Reader::event`].
+    pub fn holds(&self, checkpoint: &Checkpoint) -> Result<bool> {
+        Ok(self.checkpoint(checkpoint.position)?.as_ref() == Some(checkpoint))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::event::NewEvent;
 use crate::feed::{StartAt, Subscription};
 use crate::format::header::Mode;
 use crate::head::{Against, Head};
-use crate::io::{LockGuard, Storage};
+use crate::io::{LockGuard, SharedLock, Storage};
 use crate::limits;
 use crate::log::commit::{Committer, Ticket};
 use crate::log::follow::{self, Follower};
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<Log>,
     pub(crate) recovery: Recovery,
     pub(crate) side: Side,
+    /// The lock under which this process keeps projections, while it does.
+    pub(crate) projections: SharedLock,
 }
 
 /// What a handle may do.
@@ -98,7 +100,15 @@ impl Store {
             let lister = Arc::clone(&follower);
             let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));
             let side = Side::Reader(follower);
-            return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, side }) });
+            return Ok(Store {
+                inner: Arc::new(Inner {
+                    path: path.to_owned(),
+                    log,
+                    recovery,
+                    side,
+                    projections: SharedLock::default(),
+                }),
+            });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
@@ -119,7 +129,8 @@ impl Store {
         let opened = open::open(storage, path, wanted)?;
         let log = Arc::clone(&opened.committer.core().log);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
-        Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, side }) })
+        let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
+        Ok(Store { inner: Arc::new(Inner { path, log, recovery, side, projections }) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("head", 0),
     ("actor", 0),
     ("append", 0),
+    ("checkpoint", 0),
     ("query", 0),
     // The patterns of a query are part of its value; the other children of `query` plan and run it.
     ("query::pattern", 0),

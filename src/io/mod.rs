@@ -24,6 +24,7 @@ mod disk_file;
 mod fs_kind;
 pub mod host;
 pub mod map;
+mod shared_lock;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use std::sync::Arc;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::DiskStorage;
 pub use host::{boot_id, process_line, random_bytes};
+pub use shared_lock::{SharedGuard, SharedLock};
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimStorage;
 

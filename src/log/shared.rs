@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
 
 use super::doorbell::Doorbell;
+use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
 use crate::format::Bad;
@@ -259,6 +261,17 @@ impl Log {
     pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
         let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
         segment.preimage(row).map(Some)
+    }
+
+    /// The checkpoint of who has dealt with everything up to a position; `None` as with [`Log::with_event`].
+    pub(crate) fn checkpoint(&self, position: Position) -> Result<Option<Checkpoint>> {
+        if position == Position::ORIGIN {
+            return Ok(Some(Checkpoint::ORIGIN));
+        }
+        let Some(preimage) = self.preimage(position)? else { return Ok(None) };
+        let Some(epoch) = self.with_head(position, |event| event.epoch())? else { return Ok(None) };
+        let fingerprint = Sha256::digest(preimage).first_chunk::<16>().copied();
+        Ok(fingerprint.map(|fingerprint| Checkpoint { position, epoch, fingerprint }))
     }
 
     /// The error for a position that should be there and that no file holds.

@@ -1,0 +1,314 @@
+//! The thread of a projection: it reads, hands batches over, tries again what failed, and swaps a rebuilt model in.
+//!
+//! Only this thread moves a projection. Others reach the model through its mutex, between two batches, and ask for
+//! things by leaving them in [`Shared`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Projection;
+use super::handle::ProjectionState;
+use super::home::Home;
+use crate::checkpoint::Checkpoint;
+use crate::error::{BoxError, ErrorKind};
+use crate::feed::{Batch, StartAt, Subscription};
+use crate::log::follow::Follower;
+use crate::log::shared::Log;
+use crate::position::Position;
+
+/// How long the thread waits for events before it looks what it is asked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// The first pause after a failure; each further one is twice as long, up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a model that has moved is asked to keep itself.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the thread and the handles share.
+pub(super) struct Shared<P> {
+    pub(super) model: Mutex<P>,
+    pub(super) progress: Mutex<Progress>,
+    /// Signalled whenever `progress` changes.
+    pub(super) moved: Condvar,
+    /// Written by handles, read by the thread; a hint, so no ordering is needed.
+    pub(super) stop: AtomicBool,
+    /// An empty model to rebuild into, put here by a handle and taken by the thread.
+    pub(super) wanted: Mutex<Option<P>>,
+    pub(super) source: Source,
+    pub(super) home: Home,
+}
+
+/// How far it is.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    pub(super) state: ProjectionState,
+    pub(super) position: Position,
+    pub(super) events: u64,
+    pub(super) version: u32,
+    pub(super) error: Option<String>,
+    pub(super) attempts: u32,
+    pub(super) rebuilding: Option<Position>,
+    pub(super) rebuilds: u64,
+    pub(super) differences: Vec<String>,
+}
+
+/// The log as this process sees it.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) log: Arc<Log>,
+    pub(super) follower: Option<Arc<Follower>>,
+}
+
+impl Source {
+    fn subscribe<P: Projection>(&self, model: &P, start: StartAt) -> Subscription {
+        let subscription = Subscription::new(Arc::clone(&self.log), self.follower.clone(), model.query(), start);
+        if model.keeps_checkpoint() { subscription.durable_only() } else { subscription }
+    }
+}
+
+/// Why the thread ends.
+enum End {
+    Stopped,
+    Failed(String),
+    Panicked(String),
+}
+
+impl<P: Projection> Shared<P> {
+    /// The whole life of the thread.
+    pub(super) fn run(&self, start: Checkpoint) {
+        let end = self.follow(start);
+        // Whatever ended it, what was taken in is kept if it can be.
+        if !matches!(end, End::Panicked(_)) {
+            self.save();
+        }
+        self.tell(|progress| {
+            (progress.state, progress.rebuilding) = (ProjectionState::Stopped, None);
+            match end {
+                End::Stopped => progress.error = None,
+                End::Failed(error) => (progress.state, progress.error) = (ProjectionState::Failed, Some(error)),
+                End::Panicked(error) => (progress.state, progress.error) = (ProjectionState::Panicked, Some(error)),
+            }
+        });
+    }
+
+    fn follow(&self, start: Checkpoint) -> End {
+        let mut subscription = self.source.subscribe(&*self.model.lock(), StartAt::Checkpoint(start));
+        let (mut served, mut saved, mut saved_at) = (false, start.position, Instant::now());
+        let mut rebuild: Option<Rebuild<P>> = None;
+        loop {
+            if self.is_stopping() {
+                return End::Stopped;
+            }
+            if let Some(fresh) = self.wanted.lock().take() {
+                match Rebuild::begin(fresh, self) {
+                    Ok(begun) => rebuild = Some(begun),
+                    Err(error) => self.tell(|progress| progress.error = Some(format!("rebuilding: {error}"))),
+                }
+            }
+            let waits = if rebuild.is_some() { Duration::ZERO } else { LOOK };
+            match subscription.next_timeout(waits) {
+                Ok(Some(batch)) => match self.take_in(&self.model, &batch) {
+                    Ok(()) => self.tell(|progress| {
+                        progress.position = batch.through();
+                        progress.events += batch.len() as u64;
+                        (progress.error, progress.attempts) = (None, 0);
+                    }),
+                    Err(end) => return end,
+                },
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Closed => return End::Stopped,
+                Err(error) if error.kind() == ErrorKind::Diverged => {
+                    if let Err(failed) = self.model.lock().clear(&self.home) {
+                        return End::Failed(format!("{error}; {failed}"));
+                    }
+                    self.tell(|progress| {
+                        progress.position = Position::ORIGIN;
+                        progress.rebuilds += 1;
+                        progress.error = Some(format!("begun again: {error}"));
+                    });
+                    subscription = self.source.subscribe(&*self.model.lock(), StartAt::Start);
+                }
+                // Damage stays until somebody repairs it; whatever else it is may pass.
+                Err(error) if error.corruption().is_some() => return End::Failed(error.to_string()),
+                Err(error) => {
+                    let position = subscription.position();
+                    if let Err(end) = self.pause(&error.to_string()) {
+                        return end;
+                    }
+                    subscription = self.source.subscribe(&*self.model.lock(), StartAt::After(position));
+                }
+            }
+            if subscription.caught_up() {
+                if !served {
+                    match self.guarded(|| self.model.lock().serve(&self.home)) {
+                        Ok(()) => served = true,
+                        Err(Failure::Failed(error) | Failure::Panicked(error)) => {
+                            self.tell(|progress| progress.error = Some(format!("taking over: {error}")));
+                        }
+                    }
+                }
+                self.tell_if(ProjectionState::CatchingUp, ProjectionState::Following);
+            }
+            let position = subscription.position();
+            if position > saved && saved_at.elapsed() >= SAVE_EVERY {
+                self.save();
+                (saved, saved_at) = (position, Instant::now());
+            }
+            if let Some(running) = &mut rebuild {
+                match running.advance(self, position) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        if let Some(done) = rebuild.take() {
+                            done.swap_in(self);
+                            served = true;
+                        }
+                    }
+                    Err(error) => {
+                        rebuild = None;
+                        self.tell(|progress| {
+                            progress.rebuilding = None;
+                            progress.error = Some(format!("rebuilding: {error}"));
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a batch to a model until it takes it.
+    fn take_in(&self, model: &Mutex<P>, batch: &Batch<'_>) -> Result<(), End> {
+        loop {
+            match self.guarded(|| model.lock().apply(batch)) {
+                Ok(()) => return Ok(()),
+                Err(Failure::Panicked(what)) => return Err(End::Panicked(what)),
+                Err(Failure::Failed(error)) => self.pause(&error)?,
+            }
+        }
+    }
+
+    /// Runs a call of the model. A panic of it is caught here: it must not be met again by whoever looks at the model.
+    fn guarded(&self, call: impl FnOnce() -> Result<(), BoxError>) -> Result<(), Failure> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::Failed(error.to_string())),
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(Failure::Panicked(text.unwrap_or_else(|| "a panic without words".to_owned())))
+            }
+        }
+    }
+
+    /// Waits after a failure, longer each time in a row.
+    fn pause(&self, error: &str) -> Result<(), End> {
+        let mut attempts = 0;
+        self.tell(|progress| {
+            progress.attempts = progress.attempts.saturating_add(1);
+            attempts = progress.attempts;
+            (progress.state, progress.error) = (ProjectionState::Retrying, Some(error.to_owned()));
+        });
+        let until = Instant::now() + (PAUSE_MIN * 2u32.saturating_pow(attempts.min(16) - 1)).min(PAUSE_MAX);
+        while Instant::now() < until {
+            if self.is_stopping() {
+                return Err(End::Stopped);
+            }
+            std::thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
+        }
+        self.tell_if(ProjectionState::Retrying, ProjectionState::CatchingUp);
+        Ok(())
+    }
+
+    fn save(&self) {
+        let position = self.progress.lock().position;
+        let Ok(Some(at)) = self.source.log.checkpoint(position) else { return };
+        if let Err(Failure::Failed(error) | Failure::Panicked(error)) =
+            self.guarded(|| self.model.lock().save(&self.home, &at))
+        {
+            self.tell(|progress| progress.error = Some(format!("keeping it: {error}")));
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.source.log.is_closed()
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock());
+        self.moved.notify_all();
+    }
+
+    fn tell_if(&self, from: ProjectionState, to: ProjectionState) {
+        let mut progress = self.progress.lock();
+        if progress.state == from {
+            progress.state = to;
+            drop(progress);
+            self.moved.notify_all();
+        }
+    }
+}
+
+enum Failure {
+    Failed(String),
+    Panicked(String),
+}
+
+/// A model made anew beside the one that serves. It is read for by the same thread, in turn with the serving one, so
+/// that both are at the same position when they change places.
+struct Rebuild<P> {
+    model: Mutex<P>,
+    subscription: Subscription,
+    events: u64,
+}
+
+impl<P: Projection> Rebuild<P> {
+    fn begin(mut fresh: P, shared: &Shared<P>) -> Result<Rebuild<P>, BoxError> {
+        let start = fresh.open(&shared.home, true)?;
+        let subscription = shared.source.subscribe(&fresh, StartAt::Checkpoint(start));
+        shared.tell(|progress| progress.rebuilding = Some(start.position));
+        Ok(Rebuild { model: Mutex::new(fresh), subscription, events: 0 })
+    }
+
+    /// Reads on; `true` once it stands where the serving one stands.
+    fn advance(&mut self, shared: &Shared<P>, serving: Position) -> Result<bool, BoxError> {
+        self.subscription.set_until(serving);
+        let until = Instant::now() + LOOK;
+        while self.subscription.position() < serving && Instant::now() < until {
+            let Some(batch) = self.subscription.next_timeout(Duration::ZERO)? else { break };
+            match shared.guarded(|| self.model.lock().apply(&batch)) {
+                Ok(()) => self.events += batch.len() as u64,
+                Err(Failure::Failed(error) | Failure::Panicked(error)) => return Err(error.into()),
+            }
+            shared.tell(|progress| progress.rebuilding = Some(batch.through()));
+        }
+        Ok(self.subscription.position() == serving)
+    }
+
+    /// Puts the new model in the place of the old one.
+    fn swap_in(self, shared: &Shared<P>) {
+        let mut fresh = self.model.into_inner();
+        let mut serving = shared.model.lock();
+        let differences = serving.differences(&fresh);
+        let swapped = shared.guarded(|| fresh.serve(&shared.home));
+        let error = match swapped {
+            Ok(()) => {
+                *serving = fresh;
+                None
+            }
+            Err(Failure::Failed(error) | Failure::Panicked(error)) => Some(format!("rebuilding: {error}")),
+        };
+        let version = serving.version();
+        drop(serving);
+        shared.tell(|progress| {
+            progress.rebuilding = None;
+            if error.is_none() {
+                progress.rebuilds += 1;
+                (progress.version, progress.events, progress.differences) = (version, self.events, differences);
+            }
+            progress.error = error;
+        });
+    }
+}
