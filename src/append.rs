@@ -50,6 +50,8 @@ pub struct Append {
     pub(crate) key: Option<String>,
     /// An import: reserved names are taken, and the frame says where it came from.
     pub(crate) imported: bool,
+    /// The store itself appends it: reserved names are taken.
+    pub(crate) reserved: bool,
     /// Times of an import that keeps them, one an event.
     pub(crate) recorded_at: Option<Vec<Timestamp>>,
     pub(crate) link: Option<Link>,

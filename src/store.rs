@@ -166,6 +166,11 @@ impl Store {
         committer.append(self.prepare(committer, append.into())?)
     }
 
+    /// Appends what only the store itself may: events whose types or metadata are reserved.
+    pub(crate) fn append_reserved(&self, append: Append) -> Result<Appended, AppendError> {
+        self.append_with(Append { reserved: true, ..append })
+    }
+
     /// Hands a batch in and returns at once. It is committed whether or not anybody waits for the
     /// ticket, in the order in which one thread hands its batches in.
     pub fn submit(&self, append: impl Into<Append>) -> Ticket {

@@ -41,6 +41,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("store", 6),
     ("options", 6),
     ("import", 6),
+    ("tables", 6),
     ("inspect", 6),
     ("describe", 6),
     ("receipt", 6),

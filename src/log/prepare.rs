@@ -32,10 +32,10 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Checks and lays out an append. `batch_bytes_max` is what a frame may take.
     pub(crate) fn new(append: Append, hasher: TermHasher, batch_bytes_max: u64) -> Result<Prepared, AppendError> {
-        let Append { events, conditions, before, key, imported, recorded_at, link } = append;
+        let Append { events, conditions, before, key, imported, reserved, recorded_at, link } = append;
         check_batch(&events, &conditions, key.as_deref(), recorded_at.as_deref())?;
         for (index, event) in events.iter().enumerate() {
-            check_event(event, imported)
+            check_event(event, imported || reserved)
                 .and_then(|()| check_cause(index, event))
                 .map_err(|refusal| refusal.of_event(index, event))?;
         }
@@ -136,8 +136,8 @@ impl Refusal {
     }
 }
 
-/// Checks an event by itself. Reserved names are taken from an import.
-pub(crate) fn check_event(event: &NewEvent, imported: bool) -> Result<(), Refusal> {
+/// Checks an event by itself. Reserved names are taken from an import and from the store itself.
+pub(crate) fn check_event(event: &NewEvent, may_be_reserved: bool) -> Result<(), Refusal> {
     let strings = [
         ("the type", event.event_type(), limits::TYPE_BYTES_MAX),
         ("the actor", event.actor_parts().map_or("", |(_, id)| id), limits::ACTOR_BYTES_MAX),
@@ -168,7 +168,7 @@ pub(crate) fn check_event(event: &NewEvent, imported: bool) -> Result<(), Refusa
     let meta: usize = event.meta_strs().map(|(name, value)| name.len() + value.len()).sum();
     size("the metadata", "bytes", meta, limits::META_BYTES_MAX)?;
     size("the data", "bytes", event.data().len(), limits::DATA_BYTES_MAX)?;
-    if !imported {
+    if !may_be_reserved {
         let names = std::iter::once(event.event_type()).chain(event.meta_strs().map(|(name, _)| name));
         if let Some(name) = names.into_iter().find(|name| name.starts_with(RESERVED)) {
             return Err(Refusal::Reserved(name.to_owned()));
