@@ -161,6 +161,8 @@ pub use log::commit::Ticket;
 pub use options::{Durability, Options};
 pub use position::{Position, PositionError};
 pub use projection::{Home, Projection, ProjectionHandle, ProjectionState, ProjectionStatus};
+#[cfg(feature = "sqlite")]
+pub use projection::{TableCheck, Tables};
 pub use query::plan::Plan;
 pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};

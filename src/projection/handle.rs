@@ -12,7 +12,7 @@ use super::home::Home;
 use super::runtime::{Progress, Shared, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
-use crate::store::{Side, Store};
+use crate::store::Store;
 
 /// What a projection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,10 +201,6 @@ impl Store {
         let lock = &self.inner.projections;
         let home = Home::new(&self.inner.path, &log.storage, projection.keeps_checkpoint(), lock)?;
         let start = projection.open(&home, false).map_err(|error| of_user(&name, error))?;
-        let follower = match &self.inner.side {
-            Side::Reader(follower) => Some(Arc::clone(follower)),
-            Side::Writer { .. } => None,
-        };
         let progress = Progress {
             state: ProjectionState::CatchingUp,
             position: start.position,
@@ -222,7 +218,7 @@ impl Store {
             moved: Condvar::new(),
             stop: AtomicBool::new(false),
             wanted: Mutex::new(None),
-            source: Source { log: Arc::clone(log), follower },
+            source: Source::of(self),
             home,
         });
         let running = Arc::clone(&shared);

@@ -13,6 +13,8 @@
 mod handle;
 mod home;
 mod runtime;
+#[cfg(feature = "sqlite")]
+pub(crate) mod tables;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::BoxError;
@@ -21,6 +23,8 @@ use crate::query::Query;
 
 pub use handle::{ProjectionHandle, ProjectionState, ProjectionStatus};
 pub use home::Home;
+#[cfg(feature = "sqlite")]
+pub use tables::{TableCheck, Tables};
 
 /// A fold of events into a read model; [`Store::project`](crate::Store::project) runs it.
 ///

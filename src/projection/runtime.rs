@@ -19,6 +19,9 @@ use crate::feed::{Batch, StartAt, Subscription};
 use crate::log::follow::Follower;
 use crate::log::shared::Log;
 use crate::position::Position;
+#[cfg(feature = "sqlite")]
+use crate::reader::Reader;
+use crate::store::{Side, Store};
 
 /// How long the thread waits for events before it looks what it is asked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -64,6 +67,24 @@ pub(super) struct Source {
 }
 
 impl Source {
+    pub(super) fn of(store: &Store) -> Source {
+        let follower = match &store.inner.side {
+            Side::Reader(follower) => Some(Arc::clone(follower)),
+            Side::Writer { .. } => None,
+        };
+        Source { log: Arc::clone(&store.inner.log), follower }
+    }
+
+    /// A view up to the tail now.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn reader(&self) -> Reader {
+        if let Some(follower) = &self.follower {
+            // What cannot be taken in is met again, and reported, by whoever reads it.
+            let _ = follower.refresh(&self.log);
+        }
+        Reader::new(Arc::clone(&self.log))
+    }
+
     fn subscribe<P: Projection>(&self, model: &P, start: StartAt) -> Subscription {
         let subscription = Subscription::new(Arc::clone(&self.log), self.follower.clone(), model.query(), start);
         if model.keeps_checkpoint() { subscription.durable_only() } else { subscription }

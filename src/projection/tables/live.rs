@@ -1,0 +1,125 @@
+//! Keeping the tables up: on a thread of their own while an application runs, or when somebody asks.
+
+use std::ops::ControlFlow;
+
+use super::super::home::Home;
+use super::super::runtime::Source;
+use super::super::{Projection, ProjectionHandle};
+use super::{Builder, Trouble, on_file};
+use crate::catalog::TABLE_ADDED;
+use crate::checkpoint::Checkpoint;
+use crate::error::{BoxError, Error, Result};
+use crate::feed::Batch;
+use crate::position::Position;
+use crate::store::Store;
+
+/// The tables in SQLite as a projection: [`Store::project_tables`] runs it, so that they follow the log.
+pub struct Tables {
+    source: Source,
+    builder: Option<Builder>,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// Where the table is that is furthest behind.
+    fn behind(&self) -> Checkpoint {
+        let stands = self.builder.iter().flat_map(|builder| &builder.slots).map(|slot| slot.stand.at);
+        stands.min_by_key(|at| at.position).unwrap_or_default()
+    }
+
+    fn take_batch(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
+        let Some(builder) = &mut self.builder else { return Ok(()) };
+        builder.db.execute_batch("BEGIN IMMEDIATE")?;
+        let reader = builder.reader();
+        let mut take = || {
+            for event in batch.iter() {
+                for slot in builder.slots.iter_mut().filter(|slot| slot.stand.at.position < event.position()) {
+                    slot.model.take(&builder.db, &slot.table, &event)?;
+                }
+            }
+            let mut stands: Vec<Position> = builder.slots.iter().map(|slot| slot.stand.at.position).collect();
+            stands.retain(|at| *at < batch.through());
+            stands.sort_unstable();
+            stands.dedup();
+            stands.into_iter().try_for_each(|from| builder.put_down(&reader, from, batch.through()))?;
+            builder.db.execute_batch("COMMIT")?;
+            Ok(())
+        };
+        let taken: Result<(), Trouble> = take();
+        if let Err(trouble) = taken {
+            builder.roll_back();
+            return Err(trouble);
+        }
+        if batch.iter().any(|event| event.event_type() == TABLE_ADDED) {
+            builder.reconcile(None)?;
+            builder.catch_up(Some(batch.through()), &mut |_, _| ControlFlow::Continue(()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Projection for Tables {
+    fn name(&self) -> &str {
+        "tables"
+    }
+
+    fn open(&mut self, home: &Home, _: bool) -> Result<Checkpoint, BoxError> {
+        // Tables that are new or made anew come up to the others first, in large transactions.
+        let names = None;
+        on_file(home, &self.source, names, |_| Ok(()))?;
+        self.builder = Some(Builder::open(home.clone(), self.source.clone(), names).map_err(Error::from)?);
+        Ok(self.behind())
+    }
+
+    fn keeps_checkpoint(&self) -> bool {
+        true
+    }
+
+    fn apply(&mut self, batch: &Batch<'_>) -> Result<(), BoxError> {
+        self.take_batch(batch).map_err(|trouble| Error::from(trouble).into())
+    }
+
+    fn clear(&mut self, home: &Home) -> Result<(), BoxError> {
+        self.open(home, false)?;
+        Ok(())
+    }
+
+    fn serve(&mut self, _: &Home) -> Result<(), BoxError> {
+        match &mut self.builder {
+            Some(builder) => builder.serve().map_err(|trouble| Error::from(trouble).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Keeps the tables in SQLite up on a thread of their own: `subjects`, `stats`, `search` and those of the
+    /// catalogue, in `projections/tables.sqlite`. Without it they are brought up when somebody asks them.
+    ///
+    /// # Errors
+    /// As [`Store::project`].
+    pub fn project_tables(&self) -> Result<ProjectionHandle<Tables>> {
+        self.project(Tables { source: Source::of(self), builder: None })
+    }
+
+    /// Brings tables up to what is durable now, those of these names or all; `tell` is told how far it is and how far
+    /// it will go, and may stop it. Blocks while it works. Returns whether everything was taken in.
+    ///
+    /// # Errors
+    /// `Locked` if another process keeps the projections; `Corruption` if the log is damaged where it is read; `Full`,
+    /// `Io`, `Closed`.
+    pub fn update_tables(
+        &self,
+        names: Option<&[String]>,
+        mut tell: impl FnMut(Position, Position) -> ControlFlow<()>,
+    ) -> Result<bool> {
+        self.inner.log.check_open()?;
+        let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
+        on_file(&home, &Source::of(self), names, |builder| builder.catch_up(None, &mut tell))
+    }
+}
