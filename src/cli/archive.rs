@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use annals::{Archived, Durability, Timestamp};
+use annals::{Archived, Timestamp};
 use serde::Serialize;
 
 use super::args::{self, StoreArg};
@@ -37,9 +37,9 @@ struct Answer {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
-    let synced = open::reading(&path)?.segments().last().is_none_or(|newest| newest.synced);
-    let durability = if synced { Durability::Synced } else { Durability::Written { sync_every: open::SYNC_EVERY } };
-    let store = open::writing(&path, durability)?;
+    // Reading first: what is not there is not made.
+    open::reading(&path)?;
+    let store = open::writing_as_it_is(&path)?;
     let failed = |error: annals::Error| Failure::of_store(&error, &path);
     let (done, verb) = match (&args.back, args.before, &args.to) {
         (Some(dir), _, _) => (store.unarchive(dir).map_err(failed)?, "brought back"),

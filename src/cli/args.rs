@@ -46,6 +46,41 @@ pub(crate) fn writing_actor(flag: Option<&Actor>) -> Done<Option<Actor>> {
     }
 }
 
+/// The user who decides: the flag, else ANNALS_ACTOR, else who is logged in.
+pub(crate) fn person(flag: Option<&Actor>) -> Done<Actor> {
+    if let Some(actor) = writing_actor(flag)? {
+        return Ok(actor);
+    }
+    match login() {
+        Some(login) => Ok(Actor::user(login)),
+        None => Err(Failure::usage("nobody is logged in by name, and no actor was given")
+            .hinting("name yourself with --actor user:NAME, or set ANNALS_ACTOR")),
+    }
+}
+
+/// The name under which somebody is logged in.
+fn login() -> Option<String> {
+    let told = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(from_environment);
+    told.and_then(|name| name.into_string().ok()).or_else(name_of_process)
+}
+
+/// The owner of this process as the system's list of users names it: services and containers often have no `USER`.
+#[cfg(unix)]
+fn name_of_process() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find_map(|fields| {
+        (fields.get(2) == Some(&uid.as_str())).then(|| fields.first().map(|name| (*name).to_owned()))?
+    })
+}
+
+#[cfg(not(unix))]
+fn name_of_process() -> Option<String> {
+    None
+}
+
 /// An actor as it is written: a known kind before the first `:`, else a bare name of unknown kind.
 pub(crate) fn actor(text: &str) -> Result<Actor, String> {
     let (kind, id) = match text.split_once(':') {

@@ -25,6 +25,8 @@ mod out;
 mod paint;
 mod pretty;
 mod progress;
+#[cfg(feature = "sqlite")]
+mod projections;
 mod receipt;
 mod repair;
 mod restore;
@@ -33,6 +35,7 @@ mod segments;
 mod select;
 mod show;
 mod stat;
+mod tables;
 mod text;
 mod verify;
 
@@ -72,6 +75,9 @@ enum Verb {
     Show(show::Args),
     Append(append::Args),
     History(history::Args),
+    Tables(tables::Args),
+    #[cfg(feature = "sqlite")]
+    Projections(projections::Args),
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
@@ -127,6 +133,9 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Show(args) => show::run(args, or_table, out),
         Verb::Append(args) => append::run(args, or_table, out),
         Verb::History(args) => history::run(args, or_table, out),
+        Verb::Tables(args) => tables::run(args, or_table, out),
+        #[cfg(feature = "sqlite")]
+        Verb::Projections(args) => projections::run(args, or_table, out),
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),

@@ -38,6 +38,16 @@ pub(crate) fn writing(path: &Path, durability: Durability) -> Done<Store> {
     }
 }
 
+/// Opens for writing, in the durability that the store has; makes a synced one where nothing is.
+pub(crate) fn writing_as_it_is(path: &Path) -> Done<Store> {
+    let synced = match Store::options().read_only(true).open(path) {
+        Ok(store) => store.segments().last().is_none_or(|newest| newest.synced),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(Failure::of_store(&error, path)),
+    };
+    writing(path, if synced { Durability::Synced } else { Durability::Written { sync_every: SYNC_EVERY } })
+}
+
 /// Closes in order, so that the next opening has nothing to recover.
 pub(crate) fn close(store: &Store, path: &Path) -> Done {
     store.close().map_err(|error| Failure::of_store(&error, path))

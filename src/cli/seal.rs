@@ -1,6 +1,5 @@
 //! `annals seal`: what is raw becomes sealed, now.
 
-use annals::Durability;
 use serde::Serialize;
 
 use super::args::StoreArg;
@@ -26,10 +25,9 @@ struct Answer {
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
-    // Reading first: what is not there is not made, and what is there keeps its mode.
-    let synced = open::reading(&path)?.segments().last().is_none_or(|newest| newest.synced);
-    let durability = if synced { Durability::Synced } else { Durability::Written { sync_every: open::SYNC_EVERY } };
-    let store = open::writing(&path, durability)?;
+    // Reading first: what is not there is not made.
+    open::reading(&path)?;
+    let store = open::writing_as_it_is(&path)?;
     let done = store.seal().map_err(|error| Failure::of_store(&error, &path))?;
     open::close(&store, &path)?;
     if format != Format::Table {

@@ -141,7 +141,7 @@ impl Store {
             slots.push(Slot { model, table: name, stand });
         }
         let home = Home::new(&self.inner.path, &self.inner.log.storage, false, &self.inner.projections)?;
-        let mut builder = Builder { db, source, home, slots };
+        let mut builder = Builder { db, source, _home: home, slots };
         if !builder.catch_up(Some(table.position), tell)? {
             return Ok(None);
         }

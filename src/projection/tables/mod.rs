@@ -45,15 +45,12 @@ const TRANSACTION_BYTES: usize = 16 << 20;
 /// What the name of a table begins with while it is made anew beside the one that serves.
 const BESIDE: &str = "annals_new_";
 
-/// The tables that a store has in SQLite beside those of its catalogue.
-pub(crate) const OF_EVERY_STORE: [&str; 3] = ["subjects", "stats", "search"];
-
 /// The file, opened for writing, with the tables that were asked for.
 pub(super) struct Builder {
     db: Connection,
     source: Source,
-    /// Holds the lock.
-    home: Home,
+    /// Holds the lock of the projections.
+    _home: Home,
     slots: Vec<Slot>,
 }
 
@@ -136,7 +133,7 @@ impl Builder {
     fn open(home: Home, source: Source, names: Option<&[String]>) -> Result<Builder, Trouble> {
         let root = home.path().parent().unwrap_or(home.path()).to_owned();
         let db = database::open(&*home.storage, &root)??;
-        let mut builder = Builder { db, source, home, slots: Vec::new() };
+        let mut builder = Builder { db, source, _home: home, slots: Vec::new() };
         builder.reconcile(names)?;
         Ok(builder)
     }
