@@ -134,6 +134,8 @@ mod repair;
 mod report;
 mod restore;
 mod segment;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod store;
 pub mod subject;
 pub mod time;
@@ -162,6 +164,8 @@ pub use report::{
     Archived, Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats,
     Verification,
 };
+#[cfg(feature = "sqlite")]
+pub use sql::{Interrupter, Row, Rows, SqlParams, SqlValue};
 pub use store::Store;
 pub use time::Timestamp;
 

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 /// The verbs as a person looks for them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
-    ("Read", &["log", "show", "history", "export"]),
+    ("Read", &["log", "show", "history", "sql", "export"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),
     ("Get to know", &["demo", "bench", "completions", "help"]),
@@ -69,7 +69,8 @@ pub(crate) fn front_page(command: &Command, out: &mut Out) -> Done {
     for (title, verbs) in GROUPS {
         out.line("")?;
         out.line(out.paint.bold(title))?;
-        for verb in *verbs {
+        // Some verbs are built only with their feature.
+        for verb in verbs.iter().filter(|verb| command.find_subcommand(verb).is_some()) {
             let about = command.find_subcommand(verb).and_then(Command::get_about).map(ToString::to_string);
             let line = format!("  {}  {}", out.paint.cyan(&format!("{verb:<12}")), about.unwrap_or_default());
             out.line(line)?;

@@ -32,6 +32,8 @@ mod seal;
 mod segments;
 mod select;
 mod show;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod stat;
 mod text;
 mod verify;
@@ -72,6 +74,8 @@ enum Verb {
     Show(show::Args),
     Append(append::Args),
     History(history::Args),
+    #[cfg(feature = "sqlite")]
+    Sql(sql::Args),
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
@@ -127,6 +131,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Show(args) => show::run(args, or_table, out),
         Verb::Append(args) => append::run(args, or_table, out),
         Verb::History(args) => history::run(args, or_table, out),
+        #[cfg(feature = "sqlite")]
+        Verb::Sql(args) => sql::run(args, or_table, out),
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),
