@@ -137,6 +137,8 @@ mod repair;
 mod report;
 mod restore;
 mod segment;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod store;
 pub mod subject;
 mod tables;
@@ -171,6 +173,8 @@ pub use report::{
     Archived, Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats,
     Verification,
 };
+#[cfg(feature = "sqlite")]
+pub use sql::{Interrupter, Row, Rows, SqlParams, SqlValue};
 pub use store::Store;
 pub use time::Timestamp;
 

@@ -105,6 +105,16 @@ pub const IMPORT_LINE_BYTES_MAX: usize = 32 << 20;
 /// whole.
 pub const RECEIPT_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of one statement of SQL: 1 MiB.
+///
+/// Values belong into parameters. SQLite keeps several times as much while it reads a statement.
+pub const SQL_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of one value in an answer of SQL: 256 MiB.
+///
+/// A statement can make a value of any length, such as all events as one JSON array; it must not take all memory.
+pub const SQL_VALUE_BYTES_MAX: usize = 256 << 20;
+
 /// Bytes of the largest batch in a log whose segments are `segment_bytes` long: half of them.
 ///
 /// A batch never spans two segments, and where one may fill more than half of a segment, the other half would often

@@ -107,7 +107,8 @@ impl Reader {
             && self.recorded.is_none_or(|time| event.recorded_at() <= time)
     }
 
-    fn run(&self, query: &Query) -> Result<Run> {
+    /// The query within this view, under way: it can stop after any event and go on.
+    pub(crate) fn run(&self, query: &Query) -> Result<Run> {
         self.log.check_open()?;
         Run::new(Arc::clone(&self.log), &self.within(query), self.horizon)
     }
@@ -210,6 +211,25 @@ impl Reader {
         }
         let event = self.log.with_event(position, |event| event.to_owned())?;
         Ok(event.filter(|event| self.sees(&event.as_ref())))
+    }
+
+    /// Runs `each` on the event at a position, if this reader sees it; its data is left out if it is not wanted.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn look_at(&self, position: Position, with_data: bool, each: impl FnOnce(&EventRef<'_>)) -> Result<()> {
+        self.log.check_open()?;
+        if position > self.horizon {
+            return Ok(());
+        }
+        let seen = |event: &EventRef<'_>| {
+            if self.sees(event) {
+                each(event);
+            }
+        };
+        match with_data {
+            true => self.log.with_event(position, seen)?,
+            false => self.log.with_head(position, seen)?,
+        };
+        Ok(())
     }
 
     /// The first event of an id, whether the producer gave it or the log derived it.

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
     ("Read", &["log", "show", "history", "export"]),
-    ("Ask", &["tables", "projections"]),
+    ("Ask", &["sql", "tables", "projections"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),
     ("Get to know", &["demo", "bench", "completions", "help"]),

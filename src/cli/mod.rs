@@ -34,6 +34,8 @@ mod seal;
 mod segments;
 mod select;
 mod show;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod stat;
 mod tables;
 mod text;
@@ -78,6 +80,8 @@ enum Verb {
     Tables(tables::Args),
     #[cfg(feature = "sqlite")]
     Projections(projections::Args),
+    #[cfg(feature = "sqlite")]
+    Sql(sql::Args),
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
@@ -136,6 +140,8 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Tables(args) => tables::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
         Verb::Projections(args) => projections::run(args, or_table, out),
+        #[cfg(feature = "sqlite")]
+        Verb::Sql(args) => sql::run(args, or_table, out),
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),

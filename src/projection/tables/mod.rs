@@ -45,6 +45,9 @@ const TRANSACTION_BYTES: usize = 16 << 20;
 /// What the name of a table begins with while it is made anew beside the one that serves.
 const BESIDE: &str = "annals_new_";
 
+/// The tables that a store has in SQLite beside those of its catalogue.
+pub(crate) const OF_EVERY_STORE: [&str; 3] = ["subjects", "stats", "search"];
+
 /// The file, opened for writing, with the tables that were asked for.
 pub(super) struct Builder {
     db: Connection,
