@@ -164,7 +164,7 @@ pub use options::{Durability, Options};
 pub use position::{Position, PositionError};
 pub use projection::{Home, Projection, ProjectionHandle, ProjectionState, ProjectionStatus};
 #[cfg(feature = "sqlite")]
-pub use projection::{TableCheck, Tables};
+pub use projection::{SqlFold, SqliteProjection, TableCheck, Tables};
 pub use query::plan::Plan;
 pub use query::{Query, TypePattern};
 pub use reader::{AsOf, Events, Reader};
@@ -174,7 +174,7 @@ pub use report::{
     Verification,
 };
 #[cfg(feature = "sqlite")]
-pub use sql::{Interrupter, Row, Rows, SqlParams, SqlValue};
+pub use sql::{Interrupter, Row, Rows, SqlParams, SqlTx, SqlValue};
 pub use store::Store;
 pub use time::Timestamp;
 

@@ -14,6 +14,8 @@ mod handle;
 mod home;
 mod runtime;
 #[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
 pub(crate) mod tables;
 
 use crate::checkpoint::Checkpoint;
@@ -23,6 +25,8 @@ use crate::query::Query;
 
 pub use handle::{ProjectionHandle, ProjectionState, ProjectionStatus};
 pub use home::Home;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqlFold, SqliteProjection};
 #[cfg(feature = "sqlite")]
 pub use tables::{TableCheck, Tables};
 

@@ -10,6 +10,7 @@ mod guard;
 mod statement;
 mod tables;
 mod times;
+mod tx;
 mod value;
 
 #[cfg(test)]
@@ -25,6 +26,8 @@ use crate::error::{Error, Result};
 use crate::store::Store;
 use statement::{Begun, Job, Told};
 
+pub use tx::SqlTx;
+pub(crate) use tx::rows;
 pub use value::{Row, SqlParams, SqlValue};
 
 /// Lots of rows that may wait to be taken.

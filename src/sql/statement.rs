@@ -334,7 +334,7 @@ impl ToSql for SqlValue {
     }
 }
 
-fn value(value: ValueRef<'_>) -> SqlValue {
+pub(super) fn value(value: ValueRef<'_>) -> SqlValue {
     match value {
         ValueRef::Null => SqlValue::Null,
         ValueRef::Integer(number) => SqlValue::Integer(number),

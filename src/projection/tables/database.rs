@@ -54,7 +54,7 @@ pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Error {
 }
 
 /// Whether the file is no good, and has to be made anew.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+pub(in crate::projection) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 

@@ -24,6 +24,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 pub use check::TableCheck;
+pub(super) use database::is_damage;
 pub use live::Tables;
 
 use super::home::Home;
@@ -37,6 +38,7 @@ use crate::query::Query;
 use crate::reader::{AsOf, Reader};
 use database::{Stand, of_sqlite};
 use model::Model;
+pub(super) use model::quoted;
 
 /// Events of one transaction at most.
 const TRANSACTION_EVENTS: usize = 20_000;

@@ -54,7 +54,7 @@ pub(super) trait Model: Send {
 }
 
 /// A name as it stands in SQL.
-pub(super) fn quoted(name: &str) -> String {
+pub(in crate::projection) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
