@@ -186,6 +186,8 @@ impl<P: Projection> Shared<P> {
                         if let Some(done) = rebuild.take() {
                             done.swap_in(self);
                             served = true;
+                            // The new one may want other events.
+                            subscription = self.source.subscribe(&*self.model.lock(), StartAt::After(position));
                         }
                     }
                     Err(error) => {
