@@ -10,8 +10,11 @@ use crate::{numbers, rows};
 struct Condition {
     sql: String,
     params: Vec<SqlValue>,
-    holds: Box<dyn Fn(&Plain) -> Option<bool>>,
+    holds: Box<Holds>,
 }
+
+/// `None` is SQL's NULL: neither true nor false.
+type Holds = dyn Fn(&Plain) -> Option<bool>;
 
 /// A log of random events, in small segments.
 fn log(rng: &mut Rng, events: usize) -> (Store, Vec<Plain>) {
