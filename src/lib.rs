@@ -53,6 +53,7 @@
 //! | say what to append | [`NewEvent`], [`Actor`]; [`Append`] and [`Expected`] for conditions, deadlines and idempotency keys |
 //! | append without waiting | [`Store::submit`], [`Ticket`] (a `Future` that needs no runtime) |
 //! | read | [`Reader`], [`Query`], [`EventRef`] (borrows), [`Event`] (owns) |
+//! | ask in SQL | `Store::sql`, `Rows`, `SqlValue` (feature `sqlite`) |
 //! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
@@ -99,10 +100,10 @@
 //!
 //! # Features
 //!
-//! `cli` (on by default) builds the `annals` command. An embedder takes `default-features = false` and gets a small
-//! tree without any C. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
+//! `cli` (on by default) builds the `annals` command; `sqlite` (on by default) answers SQL and brings SQLite itself. An
+//! embedder takes `default-features = false` and gets a small tree with no C but zstd. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
 //!
-//! The library starts at most four threads a store, prints nothing, installs no signal handler and never ends the
+//! The library starts at most four threads a store and one a statement of SQL, prints nothing, installs no signal handler and never ends the
 //! process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
 
 mod actor;

@@ -23,5 +23,8 @@ mod run;
 mod seal;
 #[path = "cli/signals.rs"]
 mod signals;
+#[cfg(feature = "sqlite")]
+#[path = "cli/sql.rs"]
+mod sql;
 #[path = "cli/write.rs"]
 mod write;

@@ -42,9 +42,11 @@ const OTHERS: [&str; 20] = [
 ];
 
 /// Settings that can be asked for. Those that take a value take the name of a table or an index.
-const PRAGMAS: [&str; 12] = [
+const PRAGMAS: [&str; 13] = [
     "collation_list",
     "compile_options",
+    // FTS5 asks for it while it reads.
+    "data_version",
     "database_list",
     "foreign_key_list",
     "function_list",

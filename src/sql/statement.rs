@@ -111,12 +111,14 @@ impl Job {
     /// Runs the statement and hands its rows over.
     fn give(&self, desk: &Desk, mut statement: Statement<'_>, named: &BTreeSet<String>) -> Result<()> {
         if !statement.readonly() || !guard::begins_reading(&self.text) {
-            return Err(guard::refusal("more than reading to do"));
+            return Err(guard::refusal("something else to do"));
         }
         let wanted = statement.parameter_count();
         if wanted != self.params.len() {
-            let message = format!("the statement has {wanted} parameters, and {} values were given", self.params.len());
-            return Err(Error::invalid(message).hinting("`?1` is the first of them"));
+            let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+            let (wanted, given) = (count(wanted, "parameter"), count(self.params.len(), "value"));
+            let message = format!("the statement has {wanted}, but {given} came with it");
+            return Err(Error::invalid(message).hinting("`?1` stands for the first value, `?2` for the second"));
         }
         for (index, value) in (1..).zip(&self.params) {
             statement.raw_bind_parameter(index, value).map_err(|error| desk.explain(error))?;

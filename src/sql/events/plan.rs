@@ -46,6 +46,8 @@ pub(super) enum Test {
     Is,
     /// `IN`, all values at once.
     In,
+    /// `GLOB`: only patterns such as `note.*` are for the log to find.
+    Glob,
     More,
     MoreOrEqual,
     Less,
@@ -61,6 +63,7 @@ impl Test {
             Op::SQLITE_INDEX_CONSTRAINT_GE => Test::MoreOrEqual,
             Op::SQLITE_INDEX_CONSTRAINT_LT => Test::Less,
             Op::SQLITE_INDEX_CONSTRAINT_LE => Test::LessOrEqual,
+            Op::SQLITE_INDEX_CONSTRAINT_GLOB => Test::Glob,
             _ => return None,
         })
     }
@@ -69,11 +72,16 @@ impl Test {
         matches!(self, Test::More | Test::MoreOrEqual | Test::Less | Test::LessOrEqual)
     }
 
+    fn is_equality(self) -> bool {
+        matches!(self, Test::Equal | Test::Is | Test::In)
+    }
+
     fn sign(self) -> &'static str {
         match self {
             Test::Equal => "=?",
             Test::Is => " IS ?",
             Test::In => " IN (?)",
+            Test::Glob => " GLOB ?",
             Test::More => ">?",
             Test::MoreOrEqual => ">=?",
             Test::Less => "<?",
@@ -117,7 +125,7 @@ pub(super) fn choose(info: &mut IndexInfo, events: u64) -> rusqlite::Result<(Sea
     let of = |column: Column, wanted: &dyn Fn(&Offer) -> bool| {
         offers.iter().find(|offer| offer.part.column == column && wanted(offer))
     };
-    let equality = |offer: &Offer| !offer.part.test.is_bound();
+    let equality = |offer: &Offer| offer.part.test.is_equality();
     let plain = |offer: &Offer| equality(offer) && !offer.in_turn;
 
     let mut taken: Vec<&Offer> = Vec::new();
@@ -136,10 +144,8 @@ pub(super) fn choose(info: &mut IndexInfo, events: u64) -> rusqlite::Result<(Sea
         rows = events;
         for (column, share) in INDEXED {
             // Of one column only one list can narrow; SQLite checks the others.
-            let Some(offer) = of(column, &plain).or_else(|| of(column, &|offer| equality(offer) && offer.in_turn))
-            else {
-                continue;
-            };
+            let list = of(column, &plain).or_else(|| of(column, &equality));
+            let Some(offer) = list.or_else(|| of(column, &|offer| offer.part.test == Test::Glob)) else { continue };
             taken.push(offer);
             rows *= if offer.in_turn { (share * 4.0).min(1.0) } else { share };
         }
@@ -226,10 +232,15 @@ fn offers(info: &IndexInfo) -> rusqlite::Result<Vec<Offer>> {
         };
         let is_time = matches!(column, Column::RecordedAt | Column::OccurredAt);
         let is_bounded = is_time || column == Column::Position;
-        let is_known = is_bounded
-            || !test.is_bound()
-                && (INDEXED.iter().any(|(indexed, _)| *indexed == column)
-                    || matches!(column, Column::Id | Column::ActorKind | Column::SubjectId));
+        let is_known = match test {
+            Test::Glob => column == Column::Type,
+            _ if test.is_bound() => is_bounded,
+            _ => {
+                is_bounded
+                    || INDEXED.iter().any(|(indexed, _)| *indexed == column)
+                    || matches!(column, Column::Id | Column::ActorKind | Column::SubjectId)
+            }
+        };
         if !constraint.is_usable() || !is_known {
             continue;
         }

@@ -39,6 +39,11 @@ pub(super) fn query(given: &[Given], newest_first: bool) -> Option<Query> {
                 }
             }
             Column::ActorKind | Column::SubjectId => {}
+            Column::Type if *test == Test::Glob => {
+                if let Some(pattern) = values.first().and_then(text).and_then(|text| glob(&text)) {
+                    item.types = Some(vec![pattern]);
+                }
+            }
             _ => {
                 let Wanted::These(texts) = wanted(*test, values, text)? else { continue };
                 match column {
@@ -126,6 +131,12 @@ impl Point {
 /// A pattern that is the type itself.
 fn literal(event_type: &str) -> TypePattern {
     TypePattern::new(&event_type.replace('*', "\\*"))
+}
+
+/// The pattern that matches what a GLOB does, where there is one: `note.*` in SQL is `note.**` here.
+fn glob(text: &str) -> Option<TypePattern> {
+    let beginning = text.strip_suffix(".*")?;
+    (!beginning.contains(['*', '?', '['])).then(|| TypePattern::new(&format!("{beginning}.**")))
 }
 
 /// The whole numbers around a value: the largest that is not above it and the smallest that is not below.
