@@ -66,11 +66,13 @@
 
 mod import;
 mod line;
+pub(crate) mod merge;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use import::{ImportCause, ImportEvent};
+pub use merge::{Document, FieldChange, NotAnObject};
 pub use write::write_event;
 
 /// Stands for the source of an event that has none.

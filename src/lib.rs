@@ -150,7 +150,7 @@ pub use inspect::{
     BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
     PageState, PageView, Problem, SealedView, SectionView, inspect,
 };
-pub use json::{ImportCause, ImportEvent, write_event};
+pub use json::{Document, FieldChange, ImportCause, ImportEvent, NotAnObject, write_event};
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
 pub use position::{Position, PositionError};

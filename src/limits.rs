@@ -88,6 +88,11 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// Conditions of one append: 64. The writer checks them while all others wait.
 pub const CONDITIONS_MAX: usize = 64;
 
+/// Levels to which objects and arrays of a document that is folded from events may be nested: 127.
+///
+/// As deep as the parsers go that will read the document; deeper ones would be a way to exhaust a stack.
+pub const DOCUMENT_DEPTH_MAX: usize = 127;
+
 /// Bytes of one line of an import: 32 MiB.
 ///
 /// Room for the largest data in base64 (four bytes for three) with all the rest of an event. Without a limit a file
