@@ -134,6 +134,7 @@ mod repair;
 mod report;
 mod restore;
 mod segment;
+mod snapshot;
 mod store;
 pub mod subject;
 pub mod time;
@@ -162,6 +163,7 @@ pub use report::{
     Archived, Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats,
     Verification,
 };
+pub use snapshot::{Folded, Loaded, State};
 pub use store::Store;
 pub use time::Timestamp;
 

@@ -27,6 +27,7 @@ use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
 use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
+use crate::snapshot::{Snapshots, Writes};
 use crate::{describe, receipt, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) log: Arc<Log>,
     pub(crate) recovery: Recovery,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) side: Side,
 }
 
@@ -97,13 +99,15 @@ impl Store {
             let follower = Arc::new(follower);
             let lister = Arc::clone(&follower);
             let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));
+            let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
-            return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, side }) });
+            return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, snapshots, side }) });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
             Durability::Written { sync_every } => (Mode::Written, Some(sync_every)),
         };
+        let writes = if options.background { Writes::InBackground } else { Writes::AtOnce };
         let wanted = Wanted {
             mode,
             sync_every,
@@ -118,8 +122,9 @@ impl Store {
         };
         let opened = open::open(storage, path, wanted)?;
         let log = Arc::clone(&opened.committer.core().log);
+        let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
-        Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, side }) })
+        Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, snapshots, side }) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -171,7 +176,7 @@ impl Store {
             // What cannot be taken in is met again, and reported, by whoever waits for it.
             let _ = follower.refresh(&self.inner.log);
         }
-        Reader::new(Arc::clone(&self.inner.log))
+        Reader::new(Arc::clone(&self.inner.log), Arc::clone(&self.inner.snapshots))
     }
 
     /// A cursor that waits at the tail.
@@ -330,6 +335,8 @@ impl Inner {
         if lock.is_none() {
             return Ok(());
         }
+        // Before the lock goes: only who holds it writes files.
+        self.snapshots.close();
         let closed = crate::log::close::close(committer);
         self.log.set_closed();
         self.log.doorbell.ring();

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
+use sha2::{Digest as _, Sha256};
 
 use super::doorbell::Doorbell;
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -259,6 +260,12 @@ impl Log {
     pub(crate) fn preimage(&self, position: Position) -> Result<Option<Vec<u8>>> {
         let Some((segment, row)) = self.segment_at(position)? else { return Ok(None) };
         segment.preimage(row).map(Some)
+    }
+
+    /// The first 16 bytes of the leaf of the event at a position; `None` as with [`Log::with_event`].
+    pub(crate) fn fingerprint(&self, position: Position) -> Result<Option<[u8; 16]>> {
+        let preimage = self.preimage(position)?;
+        Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
     }
 
     /// The error for a position that should be there and that no file holds.
