@@ -125,6 +125,7 @@ pub mod io;
 mod json;
 pub mod limits;
 mod log;
+mod metrics;
 mod options;
 mod position;
 mod query;
@@ -138,6 +139,7 @@ mod snapshot;
 mod store;
 pub mod subject;
 pub mod time;
+mod trace;
 mod verify;
 
 pub use actor::{Actor, ActorKind, ActorRef};

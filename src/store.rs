@@ -28,7 +28,7 @@ use crate::reader::Reader;
 use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
 use crate::snapshot::{Snapshots, Writes};
-use crate::{describe, receipt, verify};
+use crate::{describe, receipt, trace, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
 ///
@@ -99,6 +99,7 @@ impl Store {
             let follower = Arc::new(follower);
             let lister = Arc::clone(&follower);
             let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));
+            trace::opened(path, &recovery, true);
             let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
             return Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery, snapshots, side }) });
@@ -122,6 +123,7 @@ impl Store {
         };
         let opened = open::open(storage, path, wanted)?;
         let log = Arc::clone(&opened.committer.core().log);
+        trace::opened(path, &opened.recovery, false);
         let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
         Ok(Store { inner: Arc::new(Inner { path: path.to_owned(), log, recovery: opened.recovery, snapshots, side }) })

@@ -23,5 +23,7 @@ mod run;
 mod seal;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/write.rs"]
 mod write;

@@ -10,6 +10,8 @@ mod damage;
 mod documents;
 #[path = "states/fold.rs"]
 mod fold;
+#[path = "states/real.rs"]
+mod real;
 #[path = "common/sim.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 mod sim;

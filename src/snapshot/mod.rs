@@ -141,6 +141,7 @@ pub(crate) struct Ignored {
 
 impl Ignored {
     fn add(&self, file: &Path, why: impl std::fmt::Display) {
+        crate::trace::snapshot_ignored(file, &why);
         self.count.fetch_add(1, Ordering::Relaxed);
         *self.last.lock() = Some(format!("{}: {why}", file.display()));
     }

@@ -128,6 +128,7 @@ impl Snapshots {
         let file = self.file(&job.name);
         match self.store_in(&file, job) {
             Ok(true) => {
+                crate::trace::snapshot_written(&file.path, job.position, job.state.len());
                 self.written.fetch_add(1, Ordering::Relaxed);
             }
             Ok(false) => {}
