@@ -85,6 +85,7 @@ pub(crate) fn stats(inner: &Inner) -> Stats {
         Side::Reader(_) => None,
     };
     let count = |pick: fn(&crate::log::core::Counters) -> u64| counters.map_or(0, |core| pick(&core.counters));
+    let stored = inner.snapshots.summary();
     Stats {
         log: log.id,
         epoch: list.0.last().map_or(0, Segment::epoch),
@@ -96,6 +97,11 @@ pub(crate) fn stats(inner: &Inner) -> Stats {
         file_bytes: all_bytes(&*log.storage),
         index_memory_bytes,
         index_memory_events,
+        snapshots: stored.snapshots,
+        snapshot_bytes: stored.bytes,
+        snapshots_written: stored.written,
+        snapshots_ignored: stored.ignored,
+        snapshots_ignored_why: stored.ignored_why,
         appends: count(|counters| counters.appends.load(Ordering::Relaxed)),
         groups: count(|counters| counters.groups.load(Ordering::Relaxed)),
         slowest_append: Duration::from_nanos(count(|counters| counters.slowest_append_ns.load(Ordering::Relaxed))),

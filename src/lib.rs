@@ -128,6 +128,7 @@ pub mod io;
 mod json;
 pub mod limits;
 mod log;
+mod metrics;
 mod options;
 mod position;
 mod projection;
@@ -138,12 +139,14 @@ mod repair;
 mod report;
 mod restore;
 mod segment;
+mod snapshot;
 #[cfg(feature = "sqlite")]
 mod sql;
 mod store;
 pub mod subject;
 mod tables;
 pub mod time;
+mod trace;
 mod verify;
 
 pub use actor::{Actor, ActorKind, ActorRef};
@@ -174,6 +177,7 @@ pub use report::{
     Archived, Backup, Cut, Form, Progress, Recovery, Repair, RepairOptions, Restored, Sealed, SegmentInfo, Stats,
     Verification,
 };
+pub use snapshot::{Folded, Loaded, State};
 #[cfg(feature = "sqlite")]
 pub use sql::{Interrupter, Row, Rows, SqlParams, SqlTx, SqlValue};
 pub use store::Store;

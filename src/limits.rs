@@ -93,6 +93,14 @@ pub const CONDITIONS_MAX: usize = 64;
 /// As deep as the parsers go that will read the document; deeper ones would be a way to exhaust a stack.
 pub const DOCUMENT_DEPTH_MAX: usize = 127;
 
+/// Bytes of a folded state that is stored as a snapshot, before it is packed: 64 MiB.
+///
+/// It is read into memory whole. A larger state is folded from the events each time.
+pub const STATE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of the name of a kind of state: 255.
+pub const STATE_NAME_BYTES_MAX: usize = 255;
+
 /// Bytes of one line of an import: 32 MiB.
 ///
 /// Room for the largest data in base64 (four bytes for three) with all the rest of an event. Without a limit a file

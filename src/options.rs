@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) compression: i32,
     pub(crate) sealing: bool,
     pub(crate) cache_bytes: u64,
+    pub(crate) snapshot_every: u64,
     pub(crate) read_only: bool,
     pub(crate) control_socket: bool,
     pub(crate) force_file_system: bool,
@@ -47,6 +48,7 @@ impl Default for Options {
             compression: 3,
             sealing: true,
             cache_bytes: limits::CACHE_BYTES_DEFAULT,
+            snapshot_every: 1000,
             read_only: false,
             control_socket: false,
             force_file_system: false,
@@ -94,6 +96,14 @@ impl Options {
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Options {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// After how many events of a subject its state is stored, so that [`Reader::load`](crate::Reader::load) begins
+    /// there the next time; 1,000 by default. With 0 states are neither stored nor read.
+    #[must_use]
+    pub fn snapshot_every(mut self, events: u64) -> Options {
+        self.snapshot_every = events;
         self
     }
 

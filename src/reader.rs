@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
@@ -18,6 +16,7 @@ use crate::position::Position;
 use crate::query::Query;
 use crate::query::plan::{self, Plan};
 use crate::query::run::{OnDamage, Run, explain};
+use crate::snapshot::Snapshots;
 use crate::time::Timestamp;
 
 /// How many owned events an iterator reads at a time.
@@ -40,8 +39,9 @@ pub enum AsOf {
 /// and to clone. What is appended later is not seen; what is seen never changes.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    log: Arc<Log>,
-    horizon: Position,
+    pub(crate) log: Arc<Log>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) horizon: Position,
     durable: Position,
     /// Only events that had occurred by then.
     occurred: Option<Timestamp>,
@@ -50,10 +50,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(log: Arc<Log>) -> Reader {
+    pub(crate) fn new(log: Arc<Log>, snapshots: Arc<Snapshots>) -> Reader {
         // Durable first: it must never be beyond the horizon.
         let (durable, horizon) = (log.durable(), log.tail());
-        Reader { log, horizon, durable: durable.min(horizon), occurred: None, recorded: None }
+        Reader { log, snapshots, horizon, durable: durable.min(horizon), occurred: None, recorded: None }
     }
 
     /// The newest position that this reader sees.
@@ -100,6 +100,11 @@ impl Reader {
             query = query.until(next);
         }
         query
+    }
+
+    /// Whether this view is everything up to its horizon, as what was stored earlier is.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.occurred.is_none() && self.recorded.is_none()
     }
 
     fn sees(&self, event: &EventRef<'_>) -> bool {
@@ -269,7 +274,7 @@ impl Reader {
     /// As [`Reader::event`].
     pub fn version(&self, subject: &str) -> Result<u64> {
         self.log.check_open()?;
-        if self.occurred.is_none() && self.recorded.is_none() {
+        if self.is_whole() {
             let hash = self.log.hasher.subject(subject);
             return Ok(self.log.last_of_subject(subject, hash, self.horizon)?.map_or(0, |(_, version)| version));
         }
@@ -304,7 +309,7 @@ impl Reader {
     /// the log.
     pub fn head(&self) -> Result<Head> {
         self.log.check_open()?;
-        if self.occurred.is_some() || self.recorded.is_some() {
+        if !self.is_whole() {
             return Err(Error::invalid("only a view up to a position has a head")
                 .hinting("take the head of a reader as of a position"));
         }
@@ -328,8 +333,7 @@ impl Reader {
         if position > self.horizon {
             return Ok(None);
         }
-        let preimage = self.log.preimage(position)?;
-        Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
+        self.log.fingerprint(position)
     }
 
     /// The checkpoint of who has dealt with everything up to a position; `None` if this reader does not see it.

@@ -92,6 +92,7 @@ fn repair(storage: &Arc<dyn Storage>, root: &Path, options: &RepairOptions) -> R
     if options.accept_loss {
         act_on(storage, anchor, log, &seen, plan, &mut report)?;
     }
+    crate::trace::repaired(root, &report);
     Ok(report)
 }
 

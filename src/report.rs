@@ -194,6 +194,16 @@ pub struct Stats {
     pub index_memory_bytes: u64,
     /// Events that are indexed in memory.
     pub index_memory_events: u64,
+    /// States that are stored, of all kinds.
+    pub snapshots: u64,
+    /// Bytes of the files that hold them.
+    pub snapshot_bytes: u64,
+    /// States that this handle has stored.
+    pub snapshots_written: u64,
+    /// States, or whole files of them, that this handle met and did not use, and those that it could not store.
+    pub snapshots_ignored: u64,
+    /// Why the last one of these was not used.
+    pub snapshots_ignored_why: Option<String>,
     /// Appends that were committed through this handle, and the groups that carried them.
     pub appends: u64,
     /// Writes of a group.

@@ -27,7 +27,8 @@ use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
 use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
-use crate::{describe, receipt, verify};
+use crate::snapshot::{Snapshots, Writes};
+use crate::{describe, receipt, trace, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
 ///
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) path: PathBuf,
     pub(crate) log: Arc<Log>,
     pub(crate) recovery: Recovery,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) side: Side,
     /// The lock under which this process keeps projections, while it does.
     pub(crate) projections: SharedLock,
@@ -99,21 +101,17 @@ impl Store {
             let follower = Arc::new(follower);
             let lister = Arc::clone(&follower);
             let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));
+            trace::opened(path, &recovery, true);
+            let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
-            return Ok(Store {
-                inner: Arc::new(Inner {
-                    path: path.to_owned(),
-                    log,
-                    recovery,
-                    side,
-                    projections: SharedLock::default(),
-                }),
-            });
+            let (path, projections) = (path.to_owned(), SharedLock::default());
+            return Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
             Durability::Written { sync_every } => (Mode::Written, Some(sync_every)),
         };
+        let writes = if options.background { Writes::InBackground } else { Writes::AtOnce };
         let wanted = Wanted {
             mode,
             sync_every,
@@ -128,9 +126,11 @@ impl Store {
         };
         let opened = open::open(storage, path, wanted)?;
         let log = Arc::clone(&opened.committer.core().log);
+        trace::opened(path, &opened.recovery, false);
+        let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
         let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
-        Ok(Store { inner: Arc::new(Inner { path, log, recovery, side, projections }) })
+        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -187,7 +187,7 @@ impl Store {
             // What cannot be taken in is met again, and reported, by whoever waits for it.
             let _ = follower.refresh(&self.inner.log);
         }
-        Reader::new(Arc::clone(&self.inner.log))
+        Reader::new(Arc::clone(&self.inner.log), Arc::clone(&self.inner.snapshots))
     }
 
     /// A cursor that waits at the tail.
@@ -346,6 +346,8 @@ impl Inner {
         if lock.is_none() {
             return Ok(());
         }
+        // Before the lock goes: only who holds it writes files.
+        self.snapshots.close();
         let closed = crate::log::close::close(committer);
         self.log.set_closed();
         self.log.doorbell.ring();

@@ -24,6 +24,7 @@ use crate::report::{Progress, Verification};
 use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
 use crate::segment::scan::{self, From, Window, for_each_header};
+use crate::snapshot::check;
 
 /// Checks a log up to its tail at the time of the call.
 ///
@@ -80,6 +81,7 @@ pub(crate) fn verify(
         ));
     }
     work.finish(tail);
+    check::check(log, &mut work.found);
     if work.found.damage.is_empty() {
         work.found.head = work.roots.at(durable).map(|root| Head { log: log.id, size: durable, root });
         work.found.against = against.map(|head| match work.roots.at(head.size) {

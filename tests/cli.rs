@@ -26,5 +26,7 @@ mod signals;
 #[cfg(feature = "sqlite")]
 #[path = "cli/sql.rs"]
 mod sql;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/write.rs"]
 mod write;

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 /// The verbs as a person looks for them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
-    ("Read", &["log", "show", "history", "export"]),
+    ("Read", &["log", "show", "state", "history", "export"]),
     ("Ask", &["sql", "tables", "projections"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use annals::{Event, Timestamp};
+use annals::{Document, Event, FieldChange, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -31,9 +31,6 @@ pub(crate) struct Args {
     subject: String,
 }
 
-/// The last known values of a subject's top-level fields, as they were written.
-type Fields = BTreeMap<String, Box<RawValue>>;
-
 #[derive(Serialize)]
 struct Step<'a> {
     version: u64,
@@ -44,19 +41,33 @@ struct Step<'a> {
     time: Timestamp,
     recordedtime: Timestamp,
     changes: &'a [Change],
+    /// The event changed nothing because its data is no JSON object.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    passed_over: bool,
 }
 
 #[derive(Serialize)]
 struct Change {
+    /// The names that lead to the field, joined by dots.
     field: String,
+    /// `null`: it was not there.
     from: Option<Box<RawValue>>,
-    to: Box<RawValue>,
+    /// `null`: it was removed.
+    to: Option<Box<RawValue>>,
+}
+
+impl From<FieldChange> for Change {
+    fn from(change: FieldChange) -> Change {
+        // What a document holds is JSON.
+        let raw = |json: Option<String>| json.and_then(|json| RawValue::from_string(json).ok());
+        Change { field: change.path, from: raw(change.from), to: raw(change.to) }
+    }
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
     let store = open::reading(&path)?;
-    let mut fields = Fields::new();
+    let mut document = Document::new();
     let mut grid = Grid::new([
         Column::number("version"),
         Column::text("when (UTC)").whole().styled(Style::Dim),
@@ -67,7 +78,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let mut count = 0;
     for event in store.reader().history(&args.subject) {
         let event = event.map_err(|error| Failure::of_store(&error, &path))?;
-        let changes = changes(&event, &mut fields);
+        let mut changes = Vec::new();
+        let taken = document.merge_telling(event.data(), |change| changes.push(Change::from(change)));
+        let passed_over = taken.is_err();
         count += 1;
         if format == Format::Table {
             let cells = [
@@ -75,7 +88,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
                 text::when(event.occurred_at()),
                 event.actor().map(|actor| actor.to_string()).unwrap_or_default(),
                 event.event_type().to_owned(),
-                told(&event, &changes),
+                if passed_over { why_passed_over(&event).to_owned() } else { told(&changes) },
             ];
             grid.row(out, cells.map(Cell::from))?;
             continue;
@@ -88,6 +101,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
             time: event.occurred_at(),
             recordedtime: event.recorded_at(),
             changes: &changes,
+            passed_over,
         };
         if format == Format::Json {
             out.bytes(if count == 1 { b"[\n" } else { b",\n" })?;
@@ -107,24 +121,15 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     grid.settle(out)
 }
 
-/// Takes over the fields that the event's data has, and gives those whose value is another than before. A field that
-/// the data lacks is unchanged: an event need not repeat what stays as it is.
-fn changes(event: &Event, fields: &mut Fields) -> Vec<Change> {
-    let Ok(new) = serde_json::from_slice::<Fields>(event.data()) else { return Vec::new() };
-    let mut changes = Vec::new();
-    for (field, to) in new {
-        let from = fields.insert(field.clone(), to.clone());
-        if from.as_ref().is_none_or(|from| from.get() != to.get()) {
-            changes.push(Change { field, from, to });
-        }
-    }
-    changes
+/// What is said of an event that has no fields.
+fn why_passed_over(event: &Event) -> &'static str {
+    if event.data().is_empty() { "(no data)" } else { "(data is no JSON object)" }
 }
 
 /// The changes on one line, those first that say most to a person.
-fn told(event: &Event, changes: &[Change]) -> String {
+fn told(changes: &[Change]) -> String {
     if changes.is_empty() {
-        return if event.version() == 1 || event.data().is_empty() { String::new() } else { "nothing".to_owned() };
+        return "nothing".to_owned();
     }
     let mut shown: Vec<(Rank, String)> = changes.iter().map(change).collect();
     shown.sort_by_key(|(rank, _)| *rank);
@@ -147,7 +152,13 @@ enum Rank {
 }
 
 fn change(change: &Change) -> (Rank, String) {
-    let (field, to) = (&change.field, &change.to);
+    let field = text::clean(&change.field);
+    let is_short = |value: &RawValue| text::width(value.get()) <= SHORT_COLUMNS;
+    let Some(to) = &change.to else {
+        let was = change.from.as_ref().filter(|from| is_short(from));
+        let was = was.map(|from| format!(" (was {})", from.get())).unwrap_or_default();
+        return (Rank::Short, format!("{field} removed{was}"));
+    };
     let new = string(to);
     let old = change.from.as_ref().and_then(|from| string(from));
     if let Some(new) = new.as_ref().filter(|text| text.contains('\n')) {
@@ -158,7 +169,6 @@ fn change(change: &Change) -> (Rank, String) {
         return (Rank::Lines, format!("{field} {lines}"));
     }
     let is_time = new.as_ref().is_some_and(|text| Timestamp::parse(text).is_ok());
-    let is_short = |value: &RawValue| text::width(value.get()) <= SHORT_COLUMNS;
     match &change.from {
         Some(from) if is_short(from) && is_short(to) && !is_time => {
             (Rank::Short, format!("{field} {} → {}", from.get(), to.get()))
@@ -199,7 +209,13 @@ mod tests {
     }
 
     fn shown(from: Option<&str>, to: &str) -> String {
-        change(&Change { field: "f".to_owned(), from: from.map(raw), to: raw(to) }).1
+        change(&Change { field: "f".to_owned(), from: from.map(raw), to: (!to.is_empty()).then(|| raw(to)) }).1
+    }
+
+    #[test]
+    fn what_was_removed_is_said() {
+        assert_eq!(shown(Some("17.50"), ""), "f removed (was 17.50)");
+        assert_eq!(shown(Some(&format!("\"{}\"", "word ".repeat(20))), ""), "f removed");
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod show;
 #[cfg(feature = "sqlite")]
 mod sql;
 mod stat;
+mod state;
 mod tables;
 mod text;
 mod verify;
@@ -65,7 +66,7 @@ struct Cli {
 
     /// How to answer: for a person, as one JSON document, or as one a line
     #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
-    #[arg(help = "How to answer: table, json or jsonl")]
+    #[arg(help = "How to answer: table, json or jsonl; stat also: prometheus")]
     format: Option<Format>,
 }
 
@@ -76,6 +77,7 @@ enum Verb {
     Log(log::Args),
     Show(show::Args),
     Append(append::Args),
+    State(state::Args),
     History(history::Args),
     Tables(tables::Args),
     #[cfg(feature = "sqlite")]
@@ -130,12 +132,17 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut Out) -> Done {
 fn answer(cli: &Cli, out: &mut Out) -> Done {
     let format = cli.format;
     let or_table = format.unwrap_or(Format::Table);
+    if format == Some(Format::Prometheus) && !matches!(cli.verb, Verb::Stat(_)) {
+        return Err(Failure::usage("only `annals stat` answers in the format prometheus")
+            .hinting("give --format table, json or jsonl"));
+    }
     match &cli.verb {
         Verb::Import(args) => import::run(args, or_table, out),
         Verb::Export(args) => export::run(args, format.unwrap_or(Format::Jsonl), out),
         Verb::Log(args) => log::run(args, or_table, out),
         Verb::Show(args) => show::run(args, or_table, out),
         Verb::Append(args) => append::run(args, or_table, out),
+        Verb::State(args) => state::run(args, or_table, out),
         Verb::History(args) => history::run(args, or_table, out),
         Verb::Tables(args) => tables::run(args, or_table, out),
         #[cfg(feature = "sqlite")]

@@ -24,6 +24,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON document a line.
     Jsonl,
+    /// The text exposition format of Prometheus; of `stat` alone.
+    Prometheus,
 }
 
 /// Where a verb's answer goes.

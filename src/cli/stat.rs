@@ -1,6 +1,8 @@
 //! `annals stat`: the store in numbers.
 
-use annals::{Position, Timestamp};
+use std::path::Path;
+
+use annals::{Form, Position, SegmentInfo, Store, Timestamp};
 use serde::Serialize;
 
 use super::args::StoreArg;
@@ -33,15 +35,62 @@ struct Answer {
     index_file_bytes: u64,
     index_memory_bytes: u64,
     index_memory_events: u64,
+    segments_by_form: Forms<u64>,
+    stored_bytes: Forms<u64>,
+    raw_bytes: Forms<u64>,
+    snapshots: u64,
+    snapshot_bytes: u64,
+    snapshots_written: u64,
+    snapshots_ignored: u64,
+    snapshots_ignored_why: Option<String>,
+    appends: u64,
+    groups: u64,
+    slowest_append_seconds: f64,
+    poisoned: Option<String>,
+    sealing_failed: Option<String>,
     damaged_places: usize,
+}
+
+/// A number for each form of a segment; those that are rolled wait for sealing.
+#[derive(Default, Serialize)]
+struct Forms<T> {
+    active: T,
+    rolled: T,
+    sealed: T,
+    archived: T,
+}
+
+impl Forms<u64> {
+    fn sum(segments: &[SegmentInfo], of: impl Fn(&SegmentInfo) -> u64) -> Forms<u64> {
+        let mut sums = Forms::default();
+        for segment in segments {
+            match segment.form {
+                Form::Active => sums.active += of(segment),
+                Form::Rolled => sums.rolled += of(segment),
+                Form::Sealed => sums.sealed += of(segment),
+                Form::Archived => sums.archived += of(segment),
+                _ => {}
+            }
+        }
+        sums
+    }
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
     let store = open::reading(&path)?;
+    match format {
+        Format::Prometheus => out.bytes(store.metrics().as_bytes()),
+        Format::Table => table(&answer(&store, &path), out),
+        _ => out.json(&answer(&store, &path), format),
+    }
+}
+
+fn answer(store: &Store, path: &Path) -> Answer {
     let stats = store.stats();
+    let segments = store.segments();
     let events = stats.tail.get();
-    let answer = Answer {
+    Answer {
         store: path.display().to_string(),
         log: stats.log.to_string(),
         epoch: stats.epoch,
@@ -54,14 +103,23 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         log_bytes: stats.log_bytes,
         file_bytes: stats.file_bytes,
         bytes_per_event: (events > 0).then(|| stats.log_bytes as f64 / events as f64),
-        index_file_bytes: store.segments().iter().map(|segment| segment.index_bytes).sum(),
+        index_file_bytes: segments.iter().map(|segment| segment.index_bytes).sum(),
         index_memory_bytes: stats.index_memory_bytes,
         index_memory_events: stats.index_memory_events,
+        segments_by_form: Forms::sum(&segments, |_| 1),
+        stored_bytes: Forms::sum(&segments, |segment| segment.used_bytes),
+        raw_bytes: Forms::sum(&segments, |segment| segment.raw_bytes),
+        snapshots: stats.snapshots,
+        snapshot_bytes: stats.snapshot_bytes,
+        snapshots_written: stats.snapshots_written,
+        snapshots_ignored: stats.snapshots_ignored,
+        snapshots_ignored_why: stats.snapshots_ignored_why,
+        appends: stats.appends,
+        groups: stats.groups,
+        slowest_append_seconds: stats.slowest_append.as_secs_f64(),
+        poisoned: stats.poisoned,
+        sealing_failed: stats.sealing_failed,
         damaged_places: store.damage().len(),
-    };
-    match format {
-        Format::Table => table(&answer, out),
-        _ => out.json(&answer, format),
     }
 }
 
@@ -83,6 +141,11 @@ fn table(answer: &Answer, out: &mut Out) -> Done {
     ));
     lines.push(("files", text::bytes(answer.file_bytes)));
     lines.push(("index", index(answer)));
+    if answer.snapshots > 0 || answer.snapshots_ignored > 0 {
+        let stored = text::counted(answer.snapshots, "stored state");
+        let ignored = answer.snapshots_ignored_why.as_ref().map(|why| format!("; ignored: {why}")).unwrap_or_default();
+        lines.push(("snapshots", format!("{stored} in {}{ignored}", text::bytes(answer.snapshot_bytes))));
+    }
     lines.push(("log id", format!("{}, epoch {}", answer.log, answer.epoch)));
     pairs(out, lines)?;
     if answer.damaged_places > 0 {

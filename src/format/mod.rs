@@ -12,6 +12,7 @@
 //! log/BASE.idx      4 KiB pages   derived: terms and rows of a rolled segment       idx.rs
 //! ANCHOR            page 0, 1     slots     identity, newest segment, tree          anchor.rs
 //! LIVE              512 words     how other processes follow                        live.rs
+//! snapshots/*.snap  records       derived: states of subjects at positions          snapshot.rs
 //! ```
 //!
 //! A byte is believed only if a check covers it: a page by its check and its zeros, a frame's
@@ -37,6 +38,7 @@ pub(crate) mod proof;
 pub(crate) mod record;
 pub(crate) mod sealed;
 pub(crate) mod slot;
+pub(crate) mod snapshot;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,7 @@ impl Core {
     pub(crate) fn poison(&self, reason: String) {
         let mut known = self.poison.reason.lock();
         if known.is_none() {
+            crate::trace::poisoned(&reason);
             *known = Some(reason);
             self.poison.set.store(true, Ordering::Release);
             self.live.set_state(State::Poisoned);

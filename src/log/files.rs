@@ -11,6 +11,7 @@ pub(crate) const ANCHOR: &str = "ANCHOR";
 pub(crate) const ANCHOR_TMP: &str = "ANCHOR.tmp";
 pub(crate) const LIVE: &str = "LIVE";
 pub(crate) const LOG: &str = "log";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 pub(crate) const QUARANTINE: &str = "quarantine";
 const BASE_DIGITS: usize = 20;
 

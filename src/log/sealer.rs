@@ -62,6 +62,8 @@ pub(crate) fn seal_due(
             Err(error) if error.kind() == ErrorKind::Closed => break,
             other => other?,
         };
+        let (footer, stored) = (&sealed.footer, sealed.file_bytes());
+        crate::trace::sealed(raw.base(), footer.count, footer.frame_bytes, stored);
         done.segments += 1;
         done.events += sealed.footer.count;
         done.raw_bytes += sealed.footer.frame_bytes;

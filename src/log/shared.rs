@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::doorbell::Doorbell;
 use crate::checkpoint::Checkpoint;
@@ -268,10 +268,15 @@ impl Log {
         if position == Position::ORIGIN {
             return Ok(Some(Checkpoint::ORIGIN));
         }
-        let Some(preimage) = self.preimage(position)? else { return Ok(None) };
-        let Some(epoch) = self.with_head(position, |event| event.epoch())? else { return Ok(None) };
-        let fingerprint = Sha256::digest(preimage).first_chunk::<16>().copied();
-        Ok(fingerprint.map(|fingerprint| Checkpoint { position, epoch, fingerprint }))
+        let Some(fingerprint) = self.fingerprint(position)? else { return Ok(None) };
+        let epoch = self.with_head(position, |event| event.epoch())?;
+        Ok(epoch.map(|epoch| Checkpoint { position, epoch, fingerprint }))
+    }
+
+    /// The first 16 bytes of the leaf of the event at a position; `None` as with [`Log::with_event`].
+    pub(crate) fn fingerprint(&self, position: Position) -> Result<Option<[u8; 16]>> {
+        let preimage = self.preimage(position)?;
+        Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
     }
 
     /// The error for a position that should be there and that no file holds.

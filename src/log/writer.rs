@@ -385,6 +385,7 @@ impl Writer {
                 if core.mode == Mode::Synced {
                     self.anchor_newest(core)?;
                 }
+                crate::trace::rolled(self.active.base(), epoch);
                 core.jobs.index(core, full);
                 Ok(())
             }

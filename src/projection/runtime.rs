@@ -21,6 +21,8 @@ use crate::log::shared::Log;
 use crate::position::Position;
 #[cfg(feature = "sqlite")]
 use crate::reader::Reader;
+#[cfg(feature = "sqlite")]
+use crate::snapshot::Snapshots;
 use crate::store::{Side, Store};
 
 /// How long the thread waits for events before it looks what it is asked for.
@@ -64,6 +66,8 @@ pub(super) struct Progress {
 pub(super) struct Source {
     pub(super) log: Arc<Log>,
     pub(super) follower: Option<Arc<Follower>>,
+    #[cfg(feature = "sqlite")]
+    snapshots: Arc<Snapshots>,
 }
 
 impl Source {
@@ -72,7 +76,12 @@ impl Source {
             Side::Reader(follower) => Some(Arc::clone(follower)),
             Side::Writer { .. } => None,
         };
-        Source { log: Arc::clone(&store.inner.log), follower }
+        Source {
+            log: Arc::clone(&store.inner.log),
+            follower,
+            #[cfg(feature = "sqlite")]
+            snapshots: Arc::clone(&store.inner.snapshots),
+        }
     }
 
     /// A view up to the tail now.
@@ -82,7 +91,7 @@ impl Source {
             // What cannot be taken in is met again, and reported, by whoever reads it.
             let _ = follower.refresh(&self.log);
         }
-        Reader::new(Arc::clone(&self.log))
+        Reader::new(Arc::clone(&self.log), Arc::clone(&self.snapshots))
     }
 
     fn subscribe<P: Projection>(&self, model: &P, start: StartAt) -> Subscription {

@@ -59,6 +59,7 @@ fn a_wrong_path_is_not_found_and_nothing_is_made() {
         &["export", "pod"],
         &["show", "pod", "1"],
         &["history", "pod", "note/n-1"],
+        &["state", "pod", "note/n-1"],
         &["stat", "pod"],
         &["segments", "pod"],
         &["verify", "pod"],

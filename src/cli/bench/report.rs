@@ -106,7 +106,7 @@ impl Report {
 
     pub(super) fn print(&self, format: Format, out: &mut Out) -> Done {
         match format {
-            Format::Json => out.json(self, format),
+            Format::Json | Format::Prometheus => out.json(self, format),
             Format::Jsonl => out.json_list(&self.rows, format),
             Format::Table => self.table(out),
         }
