@@ -353,6 +353,12 @@ impl Catalog {
             })
     }
 
+    /// Tells a table's definition from others.
+    pub(crate) fn definition_id(table: &Table) -> u32 {
+        // A table always has a text.
+        xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(table).unwrap_or_default()) as u32
+    }
+
     /// The catalogue with a table more; one of the same name is replaced, if its kind is the same.
     ///
     /// # Errors

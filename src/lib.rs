@@ -166,7 +166,7 @@ pub use json::{Document, FieldChange, ImportCause, ImportEvent, NotAnObject, wri
 pub use log::commit::Ticket;
 pub use options::{Durability, Options};
 pub use position::{Position, PositionError};
-pub use projection::{Home, Projection, ProjectionHandle, ProjectionState, ProjectionStatus};
+pub use projection::{Home, MemoryProjection, Projection, ProjectionHandle, ProjectionState, ProjectionStatus};
 #[cfg(feature = "sqlite")]
 pub use projection::{SqlFold, SqliteProjection, TableCheck, Tables};
 pub use query::plan::Plan;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::catalog::{Catalog, TABLE_ADDED, Table};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
@@ -344,6 +345,25 @@ impl Reader {
         self.log.check_open()?;
         let position = position.into();
         if position > self.horizon { Ok(None) } else { self.log.checkpoint(position) }
+    }
+
+    /// The tables that this reader sees: the core ones and those that were added until then. A view as of a time of
+    /// occurrence sees all of them: what was brought from elsewhere happened before it was given a table.
+    ///
+    /// # Errors
+    /// As [`Reader::scan`]. An event of a table that cannot be, as only an import can bring one, is passed over.
+    pub fn catalog(&self) -> Result<Catalog> {
+        let mut catalog = Catalog::core();
+        let recorded = Reader { occurred: None, ..self.clone() };
+        recorded.scan(&Query::all().types([TABLE_ADDED]), |event| {
+            if let Ok(table) = event.json::<Table>()
+                && let Ok(grown) = catalog.clone().with(table)
+            {
+                catalog = grown;
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(catalog)
     }
 
     /// Whether this reader sees the very event that a checkpoint names. If not, what stood on it has to begin again:

@@ -9,30 +9,10 @@ use crate::error::{AppendError, Error, ErrorKind, Result};
 use crate::event::NewEvent;
 use crate::position::Position;
 use crate::query::Query;
-use crate::reader::Reader;
 use crate::store::Store;
 
 /// How often adding a table is tried again when another one was added meanwhile.
 const TRIES: u32 = 8;
-
-impl Reader {
-    /// The tables that this reader sees: the core ones and those that were added until then.
-    ///
-    /// # Errors
-    /// As [`Reader::scan`]. An event of a table that cannot be, as only an import can bring one, is passed over.
-    pub fn catalog(&self) -> Result<Catalog> {
-        let mut catalog = Catalog::core();
-        self.scan(&Query::all().types([TABLE_ADDED]), |event| {
-            if let Ok(table) = event.json::<Table>()
-                && let Ok(grown) = catalog.clone().with(table)
-            {
-                catalog = grown;
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
-        Ok(catalog)
-    }
-}
 
 impl Store {
     /// The tables of the store now: [`Reader::catalog`] of a reader made now.

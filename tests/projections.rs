@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use annals::{
-    Batch, BoxError, Checkpoint, Durability, ErrorKind, Home, NewEvent, Position, Projection, ProjectionHandle,
-    ProjectionState, Query, StartAt, Store,
+    Batch, BoxError, Checkpoint, Durability, ErrorKind, EventRef, Home, MemoryProjection, NewEvent, Position,
+    Projection, ProjectionHandle, ProjectionState, Query, StartAt, State, Store,
 };
 
 #[cfg(feature = "sqlite")]
@@ -311,4 +311,54 @@ fn a_projection_follows_a_writer_in_another_handle() {
     store.append(events(101, 150)).unwrap();
     assert!(counts.wait_for(150, LONG).unwrap());
     assert_eq!(total(&counts), 150);
+}
+
+/// The versions of each subject, summed up.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Versions(BTreeMap<String, u64>);
+
+impl State for Versions {
+    const NAME: &'static str = "versions";
+
+    fn apply(&mut self, event: EventRef<'_>) -> Result<(), BoxError> {
+        let version = self.0.entry(event.subject().to_owned()).or_default();
+        *version += 1;
+        assert_eq!(*version, event.version(), "an event lost, or taken in twice");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_state_in_memory_goes_on_where_it_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 1_000);
+    let versions = store.project(MemoryProjection::<Versions>::default()).unwrap();
+    assert!(versions.wait_for(1_000, LONG).unwrap());
+    versions.stop();
+    drop(versions);
+    store.append(events(1_001, 1_100)).unwrap();
+    let versions = store.project(MemoryProjection::<Versions>::default()).unwrap();
+    assert!(versions.wait_for(1_100, LONG).unwrap());
+    assert_eq!(versions.status().events, 100, "what was kept was folded again");
+    assert_eq!(versions.with(|model| model.state().0.values().sum::<u64>()), 1_100);
+    versions.rebuild();
+    until("rebuilt", || versions.status().rebuilds == 1);
+    assert_eq!(versions.status().differences, Vec::<String>::new());
+    drop(versions);
+    // Damaged, or another store's: it is made again from the first event.
+    let file = directory.path().join("projections/versions.state");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let versions = store.project(MemoryProjection::<Versions>::default()).unwrap();
+    assert!(versions.wait_for(1_100, LONG).unwrap());
+    assert_eq!(versions.status().events, 1_100);
+    drop(versions);
+    let other_directory = tempfile::tempdir().unwrap();
+    let other = filled(other_directory.path(), 1_100);
+    std::fs::create_dir_all(other_directory.path().join("projections")).unwrap();
+    std::fs::copy(&file, other_directory.path().join("projections/versions.state")).unwrap();
+    let versions = other.project(MemoryProjection::<Versions>::default()).unwrap();
+    until("made again", || versions.status().rebuilds == 1 && versions.status().lag == 0);
+    assert_eq!(versions.with(|model| model.state().0.values().sum::<u64>()), 1_100);
 }

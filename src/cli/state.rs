@@ -113,7 +113,7 @@ fn table(args: &Args, then: &Reader, loaded: &Loaded<Folded>, path: &Path, out: 
     pairs(out, lines)?;
     out.line("")?;
     match &loaded.state.document {
-        None => out.line(out.paint.dim("(no event brought a JSON object)")),
+        None => out.line(out.paint.dim("(deleted, or no event brought a JSON object)")),
         Some(document) => {
             let json = document.to_json();
             let laid = pretty::layout(json.as_bytes()).unwrap_or(json);

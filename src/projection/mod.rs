@@ -12,6 +12,7 @@
 
 mod handle;
 mod home;
+mod memory;
 mod runtime;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -25,6 +26,7 @@ use crate::query::Query;
 
 pub use handle::{ProjectionHandle, ProjectionState, ProjectionStatus};
 pub use home::Home;
+pub use memory::MemoryProjection;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SqlFold, SqliteProjection};
 #[cfg(feature = "sqlite")]

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Loaded;
 use super::load::load_as;
+use crate::catalog::{Action, Catalog};
 use crate::error::Result;
 use crate::event::EventRef;
 use crate::json::Document;
 use crate::reader::Reader;
+use crate::subject;
 
 /// The name under which documents are stored.
 const NAME: &str = "annals.document";
@@ -26,20 +28,7 @@ pub struct Folded {
     pub passed_over: u64,
 }
 
-/// What an event of some type does to the row that its subject stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the catalogue of tables says which type does what")]
-pub(crate) enum Action {
-    /// The data is the whole object.
-    Create,
-    /// The data is a merge patch.
-    Update,
-    /// There is no object any more, whatever the data.
-    Delete,
-}
-
 /// Which types of events make a row, where not all of them do.
-#[allow(dead_code, reason = "the catalogue of tables says which type does what")]
 pub(crate) struct Rules<'r> {
     /// Tells these rules from others, so that what was stored under others is not used. Greater than 1.
     pub(crate) id: u32,
@@ -84,9 +73,10 @@ impl Folded {
 }
 
 impl Reader {
-    /// What the events of a subject come to in this reader's view: every event whose data is a JSON object is merged, as
-    /// a merge patch (RFC 7396), onto what those before it made. Others are passed over and counted. `None` if the
-    /// subject has no event in this view.
+    /// What the events of a subject come to in this reader's view. Where the subject is a row of a table of the
+    /// catalogue, that is what its `validated` and adopted events made of it. Else every event whose data is a JSON
+    /// object is merged, as a merge patch (RFC 7396), onto what those before it made; others are passed over and
+    /// counted. `None` if the subject has no event in this view.
     ///
     /// Documents are stored now and then, as the states of [`Reader::load`] are. Blocks while it reads.
     ///
@@ -109,7 +99,12 @@ impl Reader {
     /// # Errors
     /// `Corruption`, `Io`, `Closed`.
     pub fn document(&self, subject: &str) -> Result<Option<Loaded<Folded>>> {
-        self.document_by(subject, None)
+        let catalog = self.catalog()?;
+        let Some(table) = catalog.table_of_kind(subject::kind_of(subject)) else {
+            return self.document_by(subject, None);
+        };
+        let id = Catalog::definition_id(table).max(MERGED + 1);
+        self.document_by(subject, Some(&Rules { id, action_of: &|event_type| table.action_of(event_type) }))
     }
 
     /// The same where only some types of events count, and some replace or delete.

@@ -34,8 +34,8 @@ use crate::log::shared::Log;
 use crate::position::Position;
 
 pub use document::Folded;
-#[allow(unused_imports, reason = "the catalogue of tables says which type does what")]
-pub(crate) use document::{Action, Rules};
+#[cfg(test)]
+pub(crate) use document::Rules;
 use file::StateFile;
 use write::Queue;
 

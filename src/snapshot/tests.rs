@@ -1,5 +1,6 @@
 use super::file::{Place, kept, left_out};
 use super::*;
+use crate::catalog::Action;
 
 fn place(version: u64, shape: u32) -> Place {
     Place { offset: version * 100, bytes: 10, position: Position::new(version), version, shape, told: false }

@@ -39,7 +39,7 @@ fn state_is_what_the_events_come_to() {
     place.good(&["append", "pod", "--type", "t", "--subject", "s/1", "--data", "17"]);
     let none = place.json(&["state", "pod", "s/1"]);
     assert_eq!(none, json!({"subject": "s/1", "state": null, "version": 1, "position": 5}));
-    assert!(place.good(&["state", "pod", "s/1"]).contains("(no event brought a JSON object)"));
+    assert!(place.good(&["state", "pod", "s/1"]).contains("(deleted, or no event brought a JSON object)"));
     place.bad(&["state", "pod", "note/n-2"], 3, "no event is about \"note/n-2\", pod");
     let ended =
         place.bad(&["state", "pod", "s/1", "--at", "@4"], 3, "nothing was recorded about \"s/1\" up to position 4");
