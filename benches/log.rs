@@ -190,10 +190,36 @@ fn reads(criterion: &mut Criterion) {
         bencher.iter(|| reader.count(&Query::all().since(since).until(until)).unwrap());
     });
     group.finish();
+    #[cfg(feature = "sqlite")]
+    sql(criterion, &store);
     store.close().unwrap();
     criterion.bench_function("open, closed in order, a million", |bencher| {
         bencher.iter_with_large_drop(|| Store::open(directory.path()).unwrap());
     });
+}
+
+/// Statements from their text to their last row.
+#[cfg(feature = "sqlite")]
+fn sql(criterion: &mut Criterion, store: &Store) {
+    let mut group = criterion.benchmark_group("sql over a million");
+    group.sample_size(20);
+    for (name, statement) in [
+        ("no table", "SELECT 1"),
+        ("one position", "SELECT * FROM events WHERE position = 500000"),
+        ("one subject", "SELECT actor, recorded_at FROM events WHERE subject = 'note/n-17'"),
+        (
+            "one subject and type",
+            "SELECT actor, recorded_at FROM events WHERE type = 'notes.kind17.validated' AND subject = 'note/n-17'",
+        ),
+        ("the last ten", "SELECT position, type, subject FROM events ORDER BY position DESC LIMIT 10"),
+        ("count of one type of 54", "SELECT count(*) FROM events WHERE type = 'notes.kind17.validated'"),
+        ("count of all", "SELECT count(*) FROM events"),
+    ] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| store.sql(statement, ()).unwrap().map(Result::unwrap).count());
+        });
+    }
+    group.finish();
 }
 
 criterion_group! {

@@ -12,6 +12,7 @@ mod index;
 mod pages;
 mod sealed;
 mod show;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::format::sealed::envelope;
-use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot};
+use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot};
 use crate::io::{DiskStorage, File, Mode, Storage};
 use crate::log::files;
 
@@ -33,6 +34,7 @@ pub use frames::{FrameView, FramesView};
 pub use index::IndexView;
 pub use pages::{PageState, PageView};
 pub use sealed::{BlockView, SealedView, SectionView};
+pub use snapshots::{SnapshotView, SnapshotsView};
 
 /// Frames, or blocks, shown from the front and from the end, where not all were asked for.
 const FIRST_FRAMES: usize = 50;
@@ -55,6 +57,8 @@ pub enum FileKind {
     Index,
     /// A sealed segment, or the stub of an archived one.
     Sealed,
+    /// Stored states of one kind.
+    Snapshots,
     /// ANCHOR: identity of the log, and how far it surely reached.
     Anchor,
     /// LIVE: how other processes follow the writer.
@@ -131,6 +135,8 @@ pub struct Inspection {
     pub index: Option<IndexView>,
     /// The parts of a sealed segment.
     pub sealed: Option<SealedView>,
+    /// The stored states in a file of them.
+    pub snapshots: Option<SnapshotsView>,
     /// The text of a LOCK file.
     pub text: Option<String>,
     /// The files of a directory.
@@ -154,6 +160,7 @@ impl Inspection {
             frames: None,
             index: None,
             sealed: None,
+            snapshots: None,
             text: None,
             files: Vec::new(),
             notes: Vec::new(),
@@ -239,6 +246,7 @@ impl InspectOptions {
             }
             FileKind::Index => index::inspect(&mut inspection, file)?,
             FileKind::Sealed => sealed::inspect(&mut inspection, file, name, self.all_frames)?,
+            FileKind::Snapshots => snapshots::inspect(&mut inspection, file)?,
             FileKind::Anchor => pages::anchor(&mut inspection, file)?,
             FileKind::Live => pages::live(&mut inspection, file)?,
             FileKind::Lock => inspection.text = Some(pages::text(file)?),
@@ -298,6 +306,7 @@ fn kind_of(file: &dyn File, name: &str) -> io::Result<(FileKind, KnownBy)> {
     for (at, magic, kind) in [
         (0, &header::MAGIC[..], FileKind::Segment),
         (0, &idx::MAGIC, FileKind::Index),
+        (0, &snapshot::MAGIC, FileKind::Snapshots),
         (0, &anchor::MAGIC, FileKind::Anchor),
         (0, &live::MAGIC.to_le_bytes(), FileKind::Live),
         (0, &envelope::MAGIC, FileKind::Sealed),
@@ -328,6 +337,7 @@ fn kind_by_name(name: &str) -> (FileKind, KnownBy) {
         stem if stem.ends_with(".raw") || stem.ends_with(".cut") => FileKind::Segment,
         stem if stem.ends_with(".idx") => FileKind::Index,
         stem if stem.ends_with(".seg") => FileKind::Sealed,
+        stem if stem.ends_with(".snap") => FileKind::Snapshots,
         _ => return (FileKind::Unknown, KnownBy::Nothing),
     };
     (kind, KnownBy::Name)

@@ -55,9 +55,10 @@
 //! | read | [`Reader`], [`Query`], [`EventRef`] (borrows), [`Event`] (owns) |
 //! | ask in SQL | `Store::sql`, `Rows`, `SqlValue` (feature `sqlite`) |
 //! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
+//! | know what a subject came to | [`Reader::load`] with a [`State`] of yours, [`Reader::document`] for JSON, [`Document`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
-//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`]; [`inspect()`] for any one file |
+//! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`], [`Store::metrics`]; [`inspect()`] for any one file |
 //! | prove later, elsewhere, that nothing was changed | [`Store::head`], [`Store::verify_against`], [`Store::receipt`], [`Receipt`] |
 //! | keep a copy, and come back to it | [`Store::backup`], [`Store::restore`] |
 //! | know what went wrong | [`Error`] and its [`ErrorKind`], [`AppendError`], [`Corruption`] |
@@ -73,7 +74,7 @@
 //!    [`Recovery`]. Anything else is an error that names file, offset and positions, and nothing is changed.
 //! 4. A flipped bit, a cut, zeroed or swapped piece, an exchanged or deleted file is detected or harmless. It never
 //!    gives a wrong, missing or extra event in silence.
-//! 5. Derived files (indexes) are made again when they are missing or damaged. They are never a reason to delete
+//! 5. Derived files (indexes, stored states) are made again when they are missing or damaged. They are never a reason to delete
 //!    events.
 //! 6. Positions that a reader of a `Synced` store saw are never used again. Where a [`Durability::Written`] store lost
 //!    some with the power, they are used again under another epoch, and a subscription of another process that stood
@@ -100,10 +101,13 @@
 //!
 //! # Features
 //!
-//! `cli` (on by default) builds the `annals` command; `sqlite` (on by default) answers SQL and brings SQLite itself. An
-//! embedder takes `default-features = false` and gets a small tree with no C but zstd. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
+//! `cli` (on by default) builds the `annals` command; `sqlite` (on by default) answers SQL, keeps read models in SQLite
+//! and brings SQLite itself; `bincode` (on by default) stores states in a compact form instead of JSON. An embedder takes
+//! `default-features = false` and gets a small tree with no C but zstd. `tracing` tells what happens in the background to
+//! a subscriber of that crate. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
 //!
-//! The library starts at most four threads a store and one a statement of SQL, prints nothing, installs no signal handler and never ends the
+//! The library starts at most six threads a store, one a projection and one a statement of SQL, prints nothing,
+//! installs no signal handler and never ends the
 //! process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
 
 mod actor;
@@ -160,7 +164,7 @@ pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
     BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
-    PageState, PageView, Problem, SealedView, SectionView, inspect,
+    PageState, PageView, Problem, SealedView, SectionView, SnapshotView, SnapshotsView, inspect,
 };
 pub use json::{Document, FieldChange, ImportCause, ImportEvent, NotAnObject, write_event};
 pub use log::commit::Ticket;

@@ -207,6 +207,37 @@ fn padded(len: usize) -> usize {
 mod tests {
     use super::*;
 
+    /// The tables above are those of docs/format.md, and the bytes are where they say.
+    #[test]
+    fn the_tables_hold() {
+        let page = include_str!("../../docs/format.md");
+        let rows: Vec<&str> =
+            include_str!("snapshot.rs").lines().filter_map(|line| line.strip_prefix("//! | ")).collect();
+        assert!(rows.len() > 20);
+        for row in rows {
+            assert!(page.contains(&format!("\n| {row}\n")), "{row}");
+        }
+        let record = Record { fingerprint: [9; 16], shape: 3, ..Record::new("a/1", Position::new(5), 6, 7) };
+        let bytes = record.encode(b"state", 11, 80);
+        let check = |range: std::ops::Range<usize>, seed| xxh3_64_with_seed(&bytes[range], seed).to_le_bytes();
+        let mut expected = b"SNAP\x03\0\0\0".to_vec();
+        [5u64, 6, 7].iter().for_each(|number| expected.extend_from_slice(&number.to_le_bytes()));
+        expected.extend_from_slice(&[9; 16]);
+        expected.extend_from_slice(&[3, 0, 0, 0, 5, 0, 0, 0]);
+        expected.extend_from_slice(&check(80..88, 11));
+        expected.extend_from_slice(b"a/1\0\0\0\0\0");
+        expected.extend_from_slice(&check(0..72, 11 ^ 80));
+        expected.extend_from_slice(b"state\0\0\0");
+        assert_eq!(bytes, expected);
+        let header = FileHeader { log: LogId([7; 16]), salt: 99, name: "note".to_owned() }.encode();
+        let mut expected = b"ANNLSNAP\x01\0\x04\0\0\0\0\0".to_vec();
+        expected.extend_from_slice(&[7; 16]);
+        expected.extend_from_slice(&[99, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend_from_slice(b"note\0\0\0\0");
+        expected.extend_from_slice(&xxh3_64_with_seed(&expected, u64::from_le_bytes(MAGIC)).to_le_bytes());
+        assert_eq!(header, expected);
+    }
+
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
         let header = FileHeader { log: LogId([7; 16]), salt: 99, name: "note".to_owned() };

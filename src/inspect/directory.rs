@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed};
+use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed, snapshots};
 use crate::format::idx::IdxHeader;
 use crate::format::layout;
 use crate::io::{File, Mode, Storage};
-use crate::log::files::{ANCHOR, ANCHOR_TMP, LIVE, LOCK, LOG, LogFile, QUARANTINE};
+use crate::log::files::{ANCHOR, ANCHOR_TMP, LIVE, LOCK, LOG, LogFile, QUARANTINE, SNAPSHOTS};
 
 /// A file in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ pub(super) fn inspect(storage: &dyn Storage) -> io::Result<Inspection> {
             if is_store && ![LOCK, ANCHOR, ANCHOR_TMP, LIVE].contains(&name) && !is_log_file {
                 inspection.notes.push(format!("{} is no file of the store", shown(&path)));
             }
-        } else if is_store && [LOG, QUARANTINE].contains(&entry.name.as_str()) {
+        } else if is_store && [LOG, QUARANTINE, SNAPSHOTS].contains(&entry.name.as_str()) {
             for inner in storage.list(&path)? {
                 let inner_path = path.join(&inner.name);
                 if inner.is_dir {
@@ -112,6 +112,10 @@ fn look(file: &dyn File, name: &str) -> io::Result<(Inspection, String)> {
             header.map(|header| format!("{} rows from position {} on", header.rows, header.facts.base))
         }
         FileKind::Sealed => sealed::summary(&mut head, file, name)?,
+        FileKind::Snapshots => {
+            let header = snapshots::header(&mut head, file)?;
+            header.map(|(header, _)| format!("states of {:?}", header.name))
+        }
         FileKind::Anchor => {
             pages::anchor(&mut head, file)?;
             head.notes.first().cloned()

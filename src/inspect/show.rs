@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{
     BlockView, FileKind, FrameView, FramesView, IndexView, Inspection, KnownBy, PageState, PageView, Problem,
-    SealedView,
+    SealedView, SnapshotsView,
 };
 
 impl Display for FileKind {
@@ -15,6 +15,7 @@ impl Display for FileKind {
             FileKind::Segment => "raw segment",
             FileKind::Index => "index of a segment",
             FileKind::Sealed => "sealed segment",
+            FileKind::Snapshots => "stored states",
             FileKind::Anchor => "ANCHOR",
             FileKind::Live => "LIVE",
             FileKind::Lock => "LOCK",
@@ -54,6 +55,9 @@ impl Display for Inspection {
         }
         if let Some(sealed) = &self.sealed {
             write_sealed(sealed, f)?;
+        }
+        if let Some(snapshots) = &self.snapshots {
+            write_snapshots(snapshots, f)?;
         }
         if let Some(text) = &self.text {
             writeln!(f, "\ntext: {text}")?;
@@ -157,6 +161,25 @@ fn write_index(index: &IndexView, f: &mut Formatter<'_>) -> fmt::Result {
     match index.type_count - index.types.len() as u64 {
         0 => Ok(()),
         more => writeln!(f, "  and {more} more types"),
+    }
+}
+
+fn write_snapshots(snapshots: &SnapshotsView, f: &mut Formatter<'_>) -> fmt::Result {
+    let name = crate::time::one_line(&snapshots.name, 120);
+    let (count, bad) = (snapshots.count, snapshots.bad_states);
+    writeln!(f, "\nstates of {name:?}, log {}: {count} records, {bad} of them BAD", snapshots.log)?;
+    let rows = snapshots.records.iter().map(|record| {
+        let state = if record.good { record.codec.as_str() } else { "BAD" };
+        let subject = crate::time::one_line(&record.subject, 60);
+        let numbers = [record.offset, record.bytes, record.position, record.version, record.epoch];
+        let [offset, bytes, position, version, epoch] = numbers.map(|number| number.to_string());
+        [offset, bytes, subject, position, version, epoch, record.shape.to_string(), state.to_owned()]
+    });
+    let head = ["offset", "bytes", "subject", "position", "version", "epoch", "shape", "state"];
+    write_table(f, head, &[true, true, false, true, true, true, true, false], rows.collect())?;
+    match count - snapshots.records.len() as u64 {
+        0 => Ok(()),
+        more => writeln!(f, "  and {more} more records"),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::run::Place;
 
 /// The rows that have an aim, with their unit.
-const AIMED: [(&str, &str); 19] = [
+const AIMED: [(&str, &str); 20] = [
     ("slowest append, synced, batches of 100", "seconds"),
     ("memory of a reader, beside a writer", "bytes"),
     ("opening for reading, killed, synced", "seconds"),
@@ -26,6 +26,7 @@ const AIMED: [(&str, &str); 19] = [
     ("memory of a reader, after a close", "bytes"),
     ("refused: the subject has an event", "seconds"),
     ("refused: it has ten, spread over the log", "seconds"),
+    ("the same, from a stored state", "seconds"),
 ];
 
 #[test]
@@ -48,6 +49,8 @@ fn every_figure_is_measured_and_nothing_is_left() {
     let cost = row("what a condition adds to a synced append");
     assert_eq!((&cost["unit"], cost["aim"].as_f64()), (&"percent".into(), Some(15.0)));
     assert!(cost["value"].is_f64(), "{cost}");
+    let storing = row("what storing states takes from appends");
+    assert_eq!((&storing["unit"], storing["aim"].as_f64()), (&"percent".into(), Some(5.0)));
     // Too few events for an index worth measuring.
     assert_eq!(row("index in memory, bytes an event")["value"], Value::Null);
     let note = row("opening for writing, power lost, synced")["note"].as_str().unwrap();

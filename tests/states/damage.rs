@@ -40,9 +40,9 @@ fn any_flipped_byte_costs_a_fold_at_most() {
     assert_eq!(check(&whole.reader(), "a/1"), Some(Position::new(6)));
     assert_eq!(whole.verify(|_| std::ops::ControlFlow::Continue(())).unwrap().derived, []);
     let mut ignored = 0;
-    for at in 0..bytes.len() {
+    for (at, byte) in bytes.iter().enumerate() {
         let damaged = disk.snapshot();
-        sim::write(&damaged, &path, at as u64, &[bytes[at] ^ 0x10]);
+        sim::write(&damaged, &path, at as u64, &[byte ^ 0x10]);
         let reading = sim::open_read_only(&damaged).unwrap();
         check(&reading.reader(), "a/1");
         check(&reading.reader(), "b/1");

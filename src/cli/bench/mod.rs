@@ -14,6 +14,7 @@ mod read;
 mod report;
 mod sample;
 mod slowest;
+mod state;
 mod workload;
 mod writer;
 
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 8] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
@@ -119,6 +120,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         ("the slowest of many synced appends", slowest::synced),
         ("the slowest of many written appends", slowest::written),
         ("reads", read::all),
+        ("states", state::all),
     ];
     for (name, step) in steps {
         bar.set_message(name);

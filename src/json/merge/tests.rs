@@ -33,7 +33,7 @@ fn value() -> impl Strategy<Value = Json> {
         2 => "[a-c\"\\\\ \n{}é]{0,4}".prop_map(Json::from),
         1 => proptest::collection::vec(prop_oneof![Just(json!(null)), Just(json!({"a": null}))], 0..3).prop_map(Json::from),
     ];
-    leaf.prop_recursive(4, 24, 4, |inner| object(inner))
+    leaf.prop_recursive(4, 24, 4, object)
 }
 
 fn object(inner: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
