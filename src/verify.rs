@@ -2,6 +2,7 @@
 //! only, from the files themselves, and goes on behind damage to find all of it.
 
 mod sealed;
+mod tiers;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -79,6 +80,7 @@ pub(crate) fn verify(
             format!("the end before {expected}"),
         ));
     }
+    work.tiers(&segments)?;
     work.finish(tail);
     if work.found.damage.is_empty() {
         work.found.head = work.roots.at(durable).map(|root| Head { log: log.id, size: durable, root });

@@ -17,6 +17,7 @@ use super::live_file::{LiveReader, Seen};
 use super::open::{not_a_store, sealed_segments, sync_names};
 use super::recover::look::{Look, look};
 use super::shared::{GONE_WAIT, Log, Segments};
+use super::tiers::{self, Tiers};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
 use crate::format::frame::{FIRST_OFFSET, FrameHeader};
@@ -191,7 +192,7 @@ fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> R
         let raw = RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next);
         segments.push(Segment::Raw(Arc::new(raw)));
     }
-    Ok(Segments(segments))
+    Ok(Segments(segments, Tiers::default()))
 }
 
 /// Segments up to what LIVE says is published.
@@ -278,21 +279,28 @@ fn list_up_to(
     let whole = segments.first().is_none_or(|first| first.base().get() == 1)
         && segments.windows(2).all(|pair| pair[0].next() == pair[1].base())
         && segments.last().is_none_or(|last| last.next() == published.next());
-    Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments)))
+    Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments, Tiers::default())))
 }
 
-/// Gives the segments the indexes that lie beside them. What has none is read without.
+/// Gives the log the lookup tiers and the segments the indexes that are there. What has none is read without.
 fn open_indexes(log: &Log) {
+    let segments = log.segments();
+    let found = tiers_of(log, &segments.0, &segments.1);
+    log.change_tiers(|tiers| *tiers = found.clone());
     for segment in log.segments().raw() {
         open_index(log, segment);
     }
+}
+
+fn tiers_of(log: &Log, list: &[Segment], known: &Tiers) -> Tiers {
+    tiers::attach(&*log.storage, log.id, list, known, &mut |path, why| log.note_distrust(path, why))
 }
 
 fn open_index(log: &Log, segment: &RawSegment) {
     match indexer::open_index(log, segment) {
         Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
         Opened::Missing => {}
-        Opened::Unfit(why) => log.distrusted.lock().push((segment.idx_path(), why)),
+        Opened::Unfit(why) => log.note_distrust(segment.idx_path(), why),
     }
 }
 
@@ -406,7 +414,8 @@ impl Follower {
                 }
             }
         }
-        log.set_segments(Segments(list));
+        let tiers = tiers_of(log, &list, &old.1);
+        log.set_segments(Segments(list, tiers));
         Ok(true)
     }
 }

@@ -1,13 +1,17 @@
-//! Looking back in the log for one subject, key or id: newest segment first, real bytes compared.
+//! Looking back in the log for one subject, key or id: newest segment first, real bytes compared. Which of the sealed
+//! segments are asked at all, the lookup tiers say where they are there.
 
 use super::shared::{Log, Segments};
 use crate::error::Result;
 use crate::event::{EventRef, parse_derived_id};
+use crate::format::sealed::dictionary::IdCandidate;
+use crate::format::sealed::stems::indexed as indexed_id;
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
+use crate::segment::tier_file::TierFile;
 use crate::segment::{KeyHit, Segment};
 
 impl Log {
@@ -20,17 +24,10 @@ impl Log {
     ) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
         self.settled(|| {
-            let segments = self.segments();
-            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-                let found = match segment {
-                    Segment::Raw(raw) => self.newest_in(raw, subject, hash, horizon, &is_subject)?,
-                    Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon)?,
-                };
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
+            self.newest_first(hash, horizon, &mut |segment| match segment {
+                Segment::Raw(raw) => self.newest_in(raw, subject, hash, horizon, &is_subject),
+                Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon),
+            })
         })
     }
 
@@ -58,23 +55,19 @@ impl Log {
     ) -> Result<Option<Position>> {
         let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
         self.settled(|| {
-            let segments = self.segments();
-            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-                let mut found = None;
-                match segment {
-                    Segment::Raw(raw) => {
-                        found = self.newest_in(raw, subject, hash, horizon, &is_it)?.map(|(position, ())| position);
-                    }
-                    Segment::Sealed(sealed) => sealed.each_row_of(subject, hash, horizon, &mut |row| {
+            self.newest_first(hash, horizon, &mut |segment| match segment {
+                Segment::Raw(raw) => {
+                    Ok(self.newest_in(raw, subject, hash, horizon, &is_it)?.map(|(position, ())| position))
+                }
+                Segment::Sealed(sealed) => {
+                    let mut found = None;
+                    sealed.each_row_of(subject, hash, horizon, &mut |row| {
                         found = is_it(&row.event).map(|()| row.event.position());
                         Ok(found.is_none() && row.event.version() > version)
-                    })?,
+                    })?;
+                    Ok(found)
                 }
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
+            })
         })
     }
 
@@ -210,17 +203,10 @@ impl Log {
     }
 
     fn find_key_once(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
-        let segments = self.segments();
-        for segment in segments.0.iter().rev() {
-            let found = match segment {
-                Segment::Raw(raw) => self.find_key_in(raw, key, hash)?,
-                Segment::Sealed(sealed) => sealed.find_key(key, hash)?,
-            };
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+        self.newest_first(hash, Position::new(u64::MAX), &mut |segment| match segment {
+            Segment::Raw(raw) => self.find_key_in(raw, key, hash),
+            Segment::Sealed(sealed) => sealed.find_key(key, hash),
+        })
     }
 
     fn find_key_in(&self, segment: &RawSegment, key: &str, hash: u64) -> Result<Option<KeyHit>> {
@@ -268,9 +254,10 @@ impl Log {
 
     /// Where events of a given id may stand, at or before `horizon`, ascending.
     fn positions_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<Position>> {
-        let segments: std::sync::Arc<Segments> = self.segments();
+        let segments = self.segments();
         let mut found = Vec::new();
-        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+        for place in self.places_of_id(&segments, id, hash, horizon)? {
+            let Some(segment) = segments.0.get(place) else { continue };
             let mut rows = Vec::new();
             match segment {
                 Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, horizon)?,
@@ -287,6 +274,68 @@ impl Log {
         }
         found.retain(|position| *position <= horizon);
         Ok(found)
+    }
+
+    /// The places in the list of all segments that may hold a given id, ascending.
+    fn places_of_id(&self, segments: &Segments, id: &str, hash: u64, horizon: Position) -> Result<Vec<usize>> {
+        let end = segments.0.partition_point(|segment| segment.base() <= horizon);
+        let mut places = Vec::new();
+        let mut at = 0;
+        while at < end {
+            let Some(tier) = segments.1.covering(at) else {
+                places.push(at);
+                at += 1;
+                continue;
+            };
+            let range = tier.range();
+            match self.numbers_of_id(&tier.file, id, hash, horizon) {
+                Ok(Some(numbers)) => {
+                    places.extend(numbers.into_iter().map(|number| range.start + usize::from(number)));
+                }
+                Ok(None) => places.extend(range.clone()),
+                Err(bad) => {
+                    self.distrust_tier_for(&tier.file, &bad);
+                    places.extend(range.clone());
+                }
+            }
+            at = range.end;
+        }
+        places.retain(|place| *place < end);
+        Ok(places)
+    }
+
+    /// The numbers of the segments of a run that may hold a given id, ascending; `None`: any of them.
+    fn numbers_of_id(&self, run: &TierFile, id: &str, hash: u64, horizon: Position) -> Parsed<Option<Vec<u16>>> {
+        let mut numbers = Vec::new();
+        if run.templates().is_overflown() {
+            return Ok(None);
+        }
+        // Its own term, or that of what ids share where neighbours do; a segment has the one or the other.
+        run.find(hash, &mut numbers)?;
+        let stem = indexed_id(id);
+        if stem != id {
+            run.find(self.hasher.hash(Dimension::Id, stem.as_bytes()), &mut numbers)?;
+        }
+        let mut failed = None;
+        run.templates().candidates(id, |candidate, having| {
+            let start = numbers.len();
+            match candidate {
+                IdCandidate::Position(position) => {
+                    numbers.extend(Some(position).filter(|at| *at <= horizon).and_then(|at| run.segment_of(at)));
+                }
+                IdCandidate::Subject { subject, .. } => {
+                    failed = failed.take().or(run.find(self.hasher.subject(&subject), &mut numbers).err());
+                }
+            }
+            let admitted = numbers.split_off(start);
+            numbers.extend(admitted.into_iter().filter(|number| having.contains(number)));
+        });
+        if let Some(bad) = failed {
+            return Err(bad);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(Some(numbers))
     }
 }
 
