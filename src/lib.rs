@@ -148,7 +148,7 @@ pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
     BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
-    PageState, PageView, Problem, SealedView, SectionView, inspect,
+    PageState, PageView, Problem, SealedView, SectionView, TierSummary, inspect,
 };
 pub use json::{ImportCause, ImportEvent, write_event};
 pub use log::commit::Ticket;

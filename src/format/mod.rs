@@ -39,9 +39,9 @@ pub(crate) mod record;
 pub(crate) mod sealed;
 pub(crate) mod slot;
 pub(crate) mod term;
-pub(crate) mod tier;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tier;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -20,7 +20,8 @@ use super::shared::{GONE_WAIT, Log, Segments};
 use super::tiers::{self, Tiers};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
-use crate::format::frame::{FIRST_OFFSET, FrameHeader};
+use crate::format::bytes::is_zero;
+use crate::format::frame::{FIRST_OFFSET, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES};
 use crate::format::header::SegmentHeader;
 use crate::format::live::State;
 use crate::format::slot::{self, Slot};
@@ -100,7 +101,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, cache_bytes: u64) -> 
             return Ok((log, follower, recovery));
         }
     }
-    sync_files(&*storage)?;
+    let in_place = follower.live.as_ref().is_some_and(|live| live.is_in_place(&*storage, id));
+    sync_files(&*storage, id, in_place)?;
     let look = look(&*storage, id, anchor.as_ref())?;
     damage.extend(look.damage.iter().map(|damage| damage.corruption.clone()));
     recovery.clean = look.is_clean();
@@ -161,14 +163,35 @@ fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentH
     Ok((header, slot, len))
 }
 
-/// A crash may have left in memory what the disk does not hold, names too: what is shown must survive.
-fn sync_files(storage: &dyn Storage) -> Result<()> {
+/// A crash may have left in memory what the disk does not hold, names too: what is shown must survive. Where LIVE shows
+/// that a writer made these very files, its slots are believed: each was written when all before it was synced. In a
+/// copy of a directory they say nothing, since nobody may have synced that.
+fn sync_files(storage: &dyn Storage, log: LogId, in_place: bool) -> Result<()> {
     for base in files::list(storage)?.raw {
         let path = files::raw(base);
+        if in_place && is_durable(storage, log, base)? {
+            continue;
+        }
         let failed = |error| Error::io(format_args!("sync {}", path.display()), error);
         storage.open(&path, Open::Read).map_err(failed)?.sync_data().map_err(failed)?;
     }
     sync_names(storage)
+}
+
+/// Whether a slot covers everything that a raw file holds.
+fn is_durable(storage: &dyn Storage, log: LogId, base: Position) -> Result<bool> {
+    let (header, slot, _) = read_header(storage, base)?;
+    let known = header.filter(|header| header.log == log && header.base == base).and(slot);
+    let Some(slot) = known.filter(|slot| slot.log == log && slot.base == base) else { return Ok(false) };
+    if slot.state.is_final() {
+        return Ok(true);
+    }
+    let path = files::raw(base);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+    let mut next = [0; FRAME_HEADER_BYTES];
+    let file = storage.open(&path, Open::Read).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut next, slot.end_offset).map_err(failed)?;
+    Ok(is_zero(next.get(..got).unwrap_or_default()))
 }
 
 /// Segments by what a look found. Where the log is damaged, the last one reaches to the last valid
@@ -279,7 +302,8 @@ fn list_up_to(
     let whole = segments.first().is_none_or(|first| first.base().get() == 1)
         && segments.windows(2).all(|pair| pair[0].next() == pair[1].base())
         && segments.last().is_none_or(|last| last.next() == published.next());
-    Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments, Tiers::default())))
+    Ok((whole && (published == Position::ORIGIN || !segments.is_empty()))
+        .then_some(Segments(segments, Tiers::default())))
 }
 
 /// Gives the log the lookup tiers and the segments the indexes that are there. What has none is read without.

@@ -312,11 +312,13 @@ fn tidy(core: &Core) -> Result<()> {
 
 impl Log {
     /// Calls `each` with every segment that begins at or before `horizon` and may hold a term, newest first, until it
-    /// finds something. Every segment that holds the term is among them.
+    /// finds something. Every segment that holds the term is among them. The places of those that a run names are given
+    /// to `order`, newest first, which may move them.
     pub(crate) fn newest_first<T>(
         &self,
         hash: u64,
         horizon: Position,
+        order: &dyn Fn(&[Segment], &mut Vec<usize>),
         each: &mut dyn FnMut(&Segment) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let segments = self.segments();
@@ -339,7 +341,9 @@ impl Log {
                     continue;
                 }
                 let places = numbers.iter().rev().map(|number| tier.start + usize::from(*number));
-                for segment in places.filter(|place| *place < end).filter_map(|place| list.get(place)) {
+                let mut places: Vec<usize> = places.filter(|place| *place < end).collect();
+                order(list, &mut places);
+                for segment in places.into_iter().filter_map(|place| list.get(place)) {
                     if let Some(found) = each(segment)? {
                         return Ok(Some(found));
                     }

@@ -7,12 +7,12 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::terms::Terms;
 use crate::error::{ErrorKind, Result};
 use crate::format::Parsed;
 use crate::format::term::Dimension;
 use crate::log::shared::Log;
 use crate::position::Position;
-use super::terms::Terms;
 use crate::query::{Item, Query};
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::{RawSegment, SegmentIndex};

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
 use super::plan::{Bounded, How};
-use super::terms::Group;
 use super::run::{Asked, OnDamage, meet};
+use super::terms::Group;
 use crate::error::{ErrorKind, Result};
 use crate::event::EventRef;
 use crate::format::Parsed;

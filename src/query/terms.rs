@@ -45,9 +45,9 @@ impl Terms {
             terms.push(Dimension::Kind, text(Dimension::Kind, kinds), Vec::new());
         }
         if let Some(patterns) = &item.types {
-            let literals = patterns.iter().map(|pattern| {
-                pattern.literal().map(|name| hasher.hash(Dimension::Type, name.as_bytes()))
-            });
+            let literals = patterns
+                .iter()
+                .map(|pattern| pattern.literal().map(|name| hasher.hash(Dimension::Type, name.as_bytes())));
             match literals.collect() {
                 Some(hashes) => terms.push(Dimension::Type, hashes, Vec::new()),
                 None => terms.has_patterns = true,
@@ -147,7 +147,9 @@ impl Left {
     pub(crate) fn from(&self, place: usize) -> usize {
         match &self.places {
             None => place,
-            Some(places) => places.get(places.partition_point(|known| *known < place)).copied().unwrap_or(self.range.end),
+            Some(places) => {
+                places.get(places.partition_point(|known| *known < place)).copied().unwrap_or(self.range.end)
+            }
         }
     }
 

@@ -37,9 +37,7 @@ enum Walk<'a> {
 impl Walk<'_> {
     fn next(&mut self) -> Result<Option<u64>> {
         match self {
-            Walk::Segment(walk, number) => {
-                Ok(walk.next_hash()?.map(|(hash, bits)| entry(hash, bits, *number)))
-            }
+            Walk::Segment(walk, number) => Ok(walk.next_hash()?.map(|(hash, bits)| entry(hash, bits, *number))),
             Walk::Run { run, at, .. } if *at == run.entries() => Ok(None),
             Walk::Run { run, at, offset } => {
                 // Entries are sorted by hash, then number; adding to all numbers changes no order.

@@ -47,7 +47,13 @@ impl<'a> TierView<'a> {
         Ok(segments)
     }
 
-    fn bad(&self, page: u64, index: u64, expected: impl Into<std::borrow::Cow<'static, str>>, found: String) -> Box<Bad> {
+    fn bad(
+        &self,
+        page: u64,
+        index: u64,
+        expected: impl Into<std::borrow::Cow<'static, str>>,
+        found: String,
+    ) -> Box<Bad> {
         Bad::new(page * PAGE_BYTES as u64 + index, expected, found)
     }
 
@@ -123,7 +129,6 @@ impl<'a> TierView<'a> {
         self.bad(self.pages.entries, 0, "entries in order, of segments of the run", format!("{entry:x} at {index}"))
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
     /// Checks every page, and that directory and entries go with each other.
     pub(crate) fn check_all(&self) -> Parsed<()> {
         self.space.check_all()?;
@@ -133,9 +138,9 @@ impl<'a> TierView<'a> {
         let mut starts = self.start_of(0)?;
         for index in 0..self.header.entries {
             let entry = self.entry(index)?;
-            let known = segments.get(usize::from(entry as u16)).is_some_and(|segment| {
-                keep(entry >> 16 << 16, segment.width) == entry >> 16 << 16
-            });
+            let known = segments
+                .get(usize::from(entry as u16))
+                .is_some_and(|segment| keep(entry >> 16 << 16, segment.width) == entry >> 16 << 16);
             if !known || before.is_some_and(|before| before >= entry) {
                 return Err(self.out_of_order(index, entry));
             }

@@ -6,9 +6,7 @@ use std::ops::Range;
 use super::SealedSegment;
 use crate::error::Result;
 use crate::format::sealed::footer::SectionId;
-use crate::format::sealed::terms::{
-    Entries, Entry, FilterView, TermsDirectory, TermsPage, parse_filter, view_filter,
-};
+use crate::format::sealed::terms::{Entries, Entry, FilterView, TermsDirectory, TermsPage, parse_filter, view_filter};
 use crate::segment::seal::RowTerms;
 
 /// The filter's section, checked once.
