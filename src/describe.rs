@@ -106,6 +106,9 @@ pub(crate) fn stats(inner: &Inner) -> Stats {
         groups: count(|counters| counters.groups.load(Ordering::Relaxed)),
         slowest_append: Duration::from_nanos(count(|counters| counters.slowest_append_ns.load(Ordering::Relaxed))),
         poisoned: counters.and_then(|core| core.poison.reason()),
-        sealing_failed: counters.and_then(|core| core.jobs.seal_failure()),
+        sealing_failed: counters.and_then(|core| core.jobs.seal_failure().or_else(|| core.tiers.failure())),
+        lookup_runs: list.1.0.len() as u64,
+        lookup_bytes: list.1.0.iter().map(|tier| tier.file.file_bytes()).sum(),
+        distrusted: log.distrusted.lock().clone(),
     }
 }

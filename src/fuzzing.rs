@@ -33,6 +33,7 @@ use crate::format::prelude::Prelude;
 use crate::format::record;
 use crate::format::slot::{self, Slot};
 use crate::format::term::{Dimension, TermHasher};
+use crate::format::tier::{TierHeader, TierView};
 use crate::format::{PAGE_BYTES, Read};
 use crate::inspect::{InspectOptions, Inspection};
 use crate::json::{ImportEvent, write_event};
@@ -57,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("page", page),
     ("live", live),
     ("idx", idx),
+    ("tier", tier),
     ("inspect", inspect),
     ("json", json),
     ("pattern", pattern),
@@ -256,6 +258,32 @@ pub fn idx(data: &[u8]) {
     let bytes = mend::idx(data);
     look_into_index(&bytes);
     look_into(&bytes, "00000000000000000001.idx");
+}
+
+/// A run of lookup tiers. The input is what carries anything of its header (128 bytes), then the space that the payloads
+/// of the other pages are.
+pub fn tier(data: &[u8]) {
+    const NAME: &str = "terms-00000000000000000001-00000000000000000009.run";
+    for bytes in [data.to_vec(), mend::tier(data)] {
+        look_into(&bytes, NAME);
+        let Some(header) = TierHeader::read(&bytes).valid() else { continue };
+        let checked = Checked::new(bytes.len() as u64);
+        let view = TierView::new(&bytes, &header, &checked);
+        let _ = view.check_all();
+        if let Ok(templates) = view.templates() {
+            for id in ["wiki15-4", "loan-7-1", "", "1"] {
+                templates.candidates(id, |_, segments| assert!(u32::from(*segments.end()) < header.segments));
+            }
+        }
+        let Ok(segments) = view.segments() else { continue };
+        let entries = (0..header.entries.min(50)).filter_map(|index| view.entry(index).ok());
+        for hash in entries.chain([0, u64::MAX]) {
+            let mut found = Vec::new();
+            if view.find(hash, &segments, &mut found).is_ok() {
+                assert!(found.is_sorted() && found.iter().all(|number| usize::from(*number) < segments.len()));
+            }
+        }
+    }
 }
 
 fn look_into_index(bytes: &[u8]) {

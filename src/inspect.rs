@@ -15,6 +15,7 @@ mod show;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 use std::borrow::Cow;
 use std::io;
@@ -24,7 +25,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::format::sealed::envelope;
-use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot};
+use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot, tier as tier_format};
 use crate::io::{DiskStorage, File, Mode, Storage};
 use crate::log::files;
 
@@ -35,6 +36,7 @@ pub use index::IndexView;
 pub use pages::{PageState, PageView};
 pub use sealed::{BlockView, SealedView, SectionView};
 pub use snapshots::{SnapshotView, SnapshotsView};
+pub use tier::TierSummary;
 
 /// Frames, or blocks, shown from the front and from the end, where not all were asked for.
 const FIRST_FRAMES: usize = 50;
@@ -55,6 +57,8 @@ pub enum FileKind {
     Segment,
     /// The index of a rolled segment.
     Index,
+    /// A run of lookup tiers over sealed segments.
+    Tier,
     /// A sealed segment, or the stub of an archived one.
     Sealed,
     /// Stored states of one kind.
@@ -133,6 +137,8 @@ pub struct Inspection {
     pub frames: Option<FramesView>,
     /// The content of an index.
     pub index: Option<IndexView>,
+    /// The content of a run of lookup tiers.
+    pub tier: Option<TierSummary>,
     /// The parts of a sealed segment.
     pub sealed: Option<SealedView>,
     /// The stored states in a file of them.
@@ -159,6 +165,7 @@ impl Inspection {
             pages: Vec::new(),
             frames: None,
             index: None,
+            tier: None,
             sealed: None,
             snapshots: None,
             text: None,
@@ -245,6 +252,7 @@ impl InspectOptions {
                 frames::walk(&mut inspection, file, &header, self.all_frames)?;
             }
             FileKind::Index => index::inspect(&mut inspection, file)?,
+            FileKind::Tier => tier::inspect(&mut inspection, file)?,
             FileKind::Sealed => sealed::inspect(&mut inspection, file, name, self.all_frames)?,
             FileKind::Snapshots => snapshots::inspect(&mut inspection, file)?,
             FileKind::Anchor => pages::anchor(&mut inspection, file)?,
@@ -257,8 +265,8 @@ impl InspectOptions {
     }
 }
 
-/// Decodes any file of a store, whole or damaged: a segment, raw or sealed, an index, ANCHOR, LIVE, LOCK, what
-/// lies in quarantine; or says what the files of a directory are. Changes nothing, and reads by
+/// Decodes any file of a store, whole or damaged: a segment, raw or sealed, an index, lookup tiers, ANCHOR, LIVE, LOCK,
+/// what lies in quarantine; or says what the files of a directory are. Changes nothing, and reads by
 /// itself, without opening the store. Blocks while it reads the whole file.
 ///
 /// What it finds wrong is no error but part of the answer; see [`Inspection::is_good`].
@@ -307,6 +315,7 @@ fn kind_of(file: &dyn File, name: &str) -> io::Result<(FileKind, KnownBy)> {
         (0, &header::MAGIC[..], FileKind::Segment),
         (0, &idx::MAGIC, FileKind::Index),
         (0, &snapshot::MAGIC, FileKind::Snapshots),
+        (0, &tier_format::MAGIC, FileKind::Tier),
         (0, &anchor::MAGIC, FileKind::Anchor),
         (0, &live::MAGIC.to_le_bytes(), FileKind::Live),
         (0, &envelope::MAGIC, FileKind::Sealed),
@@ -336,6 +345,7 @@ fn kind_by_name(name: &str) -> (FileKind, KnownBy) {
         "spare" => FileKind::Segment,
         stem if stem.ends_with(".raw") || stem.ends_with(".cut") => FileKind::Segment,
         stem if stem.ends_with(".idx") => FileKind::Index,
+        stem if stem.ends_with(".run") => FileKind::Tier,
         stem if stem.ends_with(".seg") => FileKind::Sealed,
         stem if stem.ends_with(".snap") => FileKind::Snapshots,
         _ => return (FileKind::Unknown, KnownBy::Nothing),

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod raw;
 pub(crate) mod run;
 pub(crate) mod sealed;
+pub(crate) mod terms;
 
 use std::fmt;
 use std::ops::Range;

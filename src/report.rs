@@ -212,8 +212,16 @@ pub struct Stats {
     pub slowest_append: Duration,
     /// Whether a failed sync has stopped this writer.
     pub poisoned: Option<String>,
-    /// Why full segments are not sealed, if that failed the last time it was tried.
+    /// Why full segments are not sealed, or lookup tiers over sealed ones not made, if that failed the last time it was
+    /// tried.
     pub sealing_failed: Option<String>,
+    /// Files of lookup tiers over sealed segments that are in use, and their bytes.
+    pub lookup_runs: u64,
+    /// Bytes of these files.
+    pub lookup_bytes: u64,
+    /// Derived files that turned out damaged or foreign and are not used, each with the reason. Answers do not depend
+    /// on them.
+    pub distrusted: Vec<(PathBuf, String)>,
 }
 
 /// How far a long work has come.

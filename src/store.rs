@@ -20,6 +20,7 @@ use crate::log::open::{self, Wanted};
 use crate::log::prepare::Prepared;
 use crate::log::sealer;
 use crate::log::shared::{Lister, Log};
+use crate::log::tiers;
 use crate::options::{Durability, Options};
 use crate::position::Position;
 use crate::query::Query;
@@ -323,7 +324,11 @@ impl Store {
             committer.with_writer(|writer| writer.roll(core))?;
             committer.sync_written()
         };
-        sealer::seal_due(core, core.level, &mut roll, &|| !self.inner.log.is_closed())
+        let go_on = || !self.inner.log.is_closed();
+        let sealed = sealer::seal_due(core, core.level, &mut roll, &go_on);
+        // They only cost time where they fail; the statistics say so.
+        tiers::make_due(core, &go_on);
+        sealed
     }
 
     /// Closes this handle and all its clones: appends in flight finish, everything is synced, and

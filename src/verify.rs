@@ -2,6 +2,7 @@
 //! only, from the files themselves, and goes on behind damage to find all of it.
 
 mod sealed;
+mod tiers;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -80,6 +81,7 @@ pub(crate) fn verify(
             format!("the end before {expected}"),
         ));
     }
+    work.tiers(&segments)?;
     work.finish(tail);
     check::check(log, &mut work.found);
     if work.found.damage.is_empty() {

@@ -8,6 +8,8 @@
 
 #[path = "fuzz_corpus/sealed.rs"]
 mod sealed;
+#[path = "fuzz_corpus/tier.rs"]
+mod tier;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -213,6 +215,7 @@ fn write_seeds() {
         seed("json", name, line.as_bytes());
     }
     sealed::write_seeds(&store);
+    tier::write_seeds();
     let golden = annals::Store::options().read_only(true).open(&store).unwrap();
     for position in [1, 2, 5] {
         let json = golden.receipt(position, None).unwrap().to_json();

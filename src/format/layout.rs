@@ -46,6 +46,7 @@ pub(crate) const LIVE_STATES: &[(u64, &str)] = &[(1, "open"), (2, "clean"), (3, 
 pub(crate) const FRAME_KINDS: &[(u64, &str)] = &[(1, "events"), (2, "pad"), (3, "control")];
 pub(crate) const FRAME_FLAGS: &[(u64, &str)] =
     &[(1, "imported"), (2, "clock suspect"), (16, "recorded_at each"), (32, "wall clock"), (64, "prelude")];
+const TIER_FLAGS: &[(u64, &str)] = &[(1, "any id anywhere")];
 const IDX_FLAGS: &[(u64, &str)] = &[(1, "types"), (2, "filter")];
 const FOOTER_FLAGS: &[(u64, &str)] = &[(1, "data ordered by subject"), (2, "archived")];
 const NO_BITS: &[(u64, &str)] = &[];
@@ -152,6 +153,27 @@ pub(crate) const IDX_HEADER: Layout = &[
     field(256, 24, "section types", Section),
     field(280, 24, "section filter", Section),
     field(304, 8, "check", Hex),
+];
+
+pub(crate) const TIER_HEADER: Layout = &[
+    field(0, 8, "magic", Magic),
+    field(8, 2, "format version", Number),
+    field(10, 2, "oldest reader version", Number),
+    field(12, 4, "incompatible feature bits", Bits(NO_BITS)),
+    field(16, 4, "compatible feature bits", Bits(NO_BITS)),
+    field(20, 4, "flags", Bits(TIER_FLAGS)),
+    field(24, 16, "log id", Id),
+    field(40, 8, "first position", Number),
+    field(48, 8, "last position", Number),
+    field(56, 32, "root", Digests),
+    field(88, 8, "length of this file", Number),
+    field(96, 8, "entries", Number),
+    field(104, 8, "widths", Hex),
+    field(112, 4, "segments", Number),
+    field(116, 4, "templates", Number),
+    field(120, 4, "bytes of the templates", Number),
+    field(124, 4, "radix", Number),
+    field(128, 8, "check", Hex),
 ];
 
 pub(crate) const SEALED_HEADER: Layout = &[

@@ -9,7 +9,8 @@
 //!                   page 1, 2     slots     how far it was surely durable           slot.rs
 //!                   from 12,288   frames    64-aligned; one frame is one batch      frame.rs
 //!                                 records   the events of a frame                   record.rs
-//! log/BASE.idx      4 KiB pages   derived: terms and rows of a rolled segment       idx.rs
+//! log/BASE.idx      4 KiB pages   derived: terms and rows of a rolled segment       idx/
+//! index/*.run       4 KiB pages   derived: which of many segments may have a term   tier/
 //! ANCHOR            page 0, 1     slots     identity, newest segment, tree          anchor.rs
 //! LIVE              512 words     how other processes follow                        live.rs
 //! snapshots/*.snap  records       derived: states of subjects at positions          snapshot.rs
@@ -42,6 +43,7 @@ pub(crate) mod snapshot;
 pub(crate) mod term;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tier;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -9,7 +9,7 @@ use crate::format::frame::{self, ENTRY_BYTES, FIRST_OFFSET, HEADER_BYTES};
 use crate::format::sealed::blocks;
 use crate::format::sealed::envelope::{END_MAGIC, MAGIC as SEALED_MAGIC};
 use crate::format::sealed::footer::SECTION_BYTES;
-use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot};
+use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot, tier};
 
 /// The number at a place; 0 where the bytes do not reach.
 pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
@@ -285,6 +285,56 @@ pub(super) fn idx(data: &[u8]) -> Vec<u8> {
     put(&mut page, 72, &(file_bytes as u64).to_le_bytes());
     self::page(3, &mut page, 0, PAGE_BYTES as u64);
     let salt = number(&page, 48);
+    for payload in space.chunks(PAYLOAD) {
+        let offset = page.len();
+        page.extend_from_slice(payload);
+        page.resize(offset + PAGE_BYTES, 0);
+        seal(&mut page[offset..], PAGE_BYTES - 8, salt ^ offset as u64);
+    }
+    page
+}
+
+/// A run of lookup tiers from what carries anything of its header, and its space. Counts are kept small, the length
+/// and what the header repeats follow from them, and the pages are filled up with zeros.
+pub(super) fn tier(data: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 128;
+    const PAYLOAD: usize = 4064;
+    let (head, space) = data.split_at(HEADER.min(data.len()));
+    let mut page = head.to_vec();
+    page.resize(PAGE_BYTES, 0);
+    let count = |at: usize| u32_at(&page, at).unwrap_or_default() as usize;
+    let any_id = page[20] & 1 == 1;
+    let segments = count(112) % 300 + usize::from(count(112).is_multiple_of(300));
+    let (templates, templates_bytes) = if any_id { (0, 0) } else { (count(116) % 50, count(120) % 5000) };
+    let (radix, entries) = (count(124) % 12, count(96) % 3000);
+    let mut file_pages = 1;
+    for bytes in [segments * tier::SEGMENT_BYTES, templates_bytes, ((1 << radix) + 1) * 8, entries * 8] {
+        file_pages += bytes.div_ceil(PAYLOAD);
+    }
+    let mut space = space.to_vec();
+    space.resize((file_pages - 1) * PAYLOAD, 0);
+    let (mut rows, mut widths) = (0, 0u64);
+    for index in 0..segments {
+        let segment = &mut space[index * tier::SEGMENT_BYTES..][..tier::SEGMENT_BYTES];
+        let own = u64::from(segment[0]) + 1;
+        put(segment, 0, &(own as u32).to_le_bytes());
+        segment[4] = segment[4] % 48 + 1;
+        segment[5..8].fill(0);
+        (rows, widths) = (rows + own, widths | 1 << segment[4]);
+    }
+    let first = (number(&page, 40) >> 8).max(1);
+    page[20..24].copy_from_slice(&[u8::from(any_id), 0, 0, 0]);
+    for (at, value) in [(40, first), (48, first + rows - 1), (88, (file_pages * PAGE_BYTES) as u64), (104, widths)] {
+        put(&mut page, at, &value.to_le_bytes());
+    }
+    put(&mut page, 96, &(entries as u64).to_le_bytes());
+    for (at, value) in [(112, segments), (116, templates), (120, templates_bytes), (124, radix)] {
+        put(&mut page, at, &(value as u32).to_le_bytes());
+    }
+    put(&mut page, 0, &tier::MAGIC);
+    put(&mut page, 8, &[1, 0, 1, 0, 0, 0, 0, 0]);
+    seal(&mut page, HEADER, named(tier::MAGIC));
+    let salt = number(&page, 56) ^ first;
     for payload in space.chunks(PAYLOAD) {
         let offset = page.len();
         page.extend_from_slice(payload);

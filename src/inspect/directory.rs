@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed, snapshots};
 use crate::format::idx::IdxHeader;
 use crate::format::layout;
+use crate::format::tier::TierHeader;
 use crate::io::{File, Mode, Storage};
-use crate::log::files::{ANCHOR, ANCHOR_TMP, LIVE, LOCK, LOG, LogFile, QUARANTINE, SNAPSHOTS};
+use crate::log::files::{ANCHOR, ANCHOR_TMP, INDEX, LIVE, LOCK, LOG, LogFile, QUARANTINE, SNAPSHOTS};
 
 /// A file in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +45,7 @@ pub(super) fn inspect(storage: &dyn Storage) -> io::Result<Inspection> {
             if is_store && ![LOCK, ANCHOR, ANCHOR_TMP, LIVE].contains(&name) && !is_log_file {
                 inspection.notes.push(format!("{} is no file of the store", shown(&path)));
             }
-        } else if is_store && [LOG, QUARANTINE, SNAPSHOTS].contains(&entry.name.as_str()) {
+        } else if is_store && [LOG, INDEX, QUARANTINE, SNAPSHOTS].contains(&entry.name.as_str()) {
             for inner in storage.list(&path)? {
                 let inner_path = path.join(&inner.name);
                 if inner.is_dir {
@@ -110,6 +111,14 @@ fn look(file: &dyn File, name: &str) -> io::Result<(Inspection, String)> {
             let bytes = super::read_page(file, 0)?;
             let header = pages::page(&mut head, "header", 0, layout::IDX_HEADER, &bytes, IdxHeader::read(&bytes));
             header.map(|header| format!("{} rows from position {} on", header.rows, header.facts.base))
+        }
+        FileKind::Tier => {
+            let bytes = super::read_page(file, 0)?;
+            let header = pages::page(&mut head, "header", 0, layout::TIER_HEADER, &bytes, TierHeader::read(&bytes));
+            let text = |header: TierHeader| {
+                format!("terms of positions {} to {} in {} segments", header.first, header.last, header.segments)
+            };
+            header.map(text)
         }
         FileKind::Sealed => sealed::summary(&mut head, file, name)?,
         FileKind::Snapshots => {

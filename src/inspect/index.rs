@@ -49,17 +49,7 @@ pub(super) fn inspect(inspection: &mut Inspection, file: &dyn File) -> io::Resul
     }
     let mut view = IndexView::default();
     let salt = header.map_or_else(|| u64_at(&head, SALT_AT).unwrap_or_default(), |header| header.facts.salt);
-    let mut window = Window::new(file)?;
-    let mut offset = PAGE_BYTES as u64;
-    while offset < inspection.bytes {
-        let bytes = window.get(offset, PAGE_BYTES as u64)?;
-        view.pages += 1;
-        if let Err(bad) = check_page(bytes, salt, offset) {
-            view.bad_pages += 1;
-            inspection.problem(Problem::of(format!("page {}", offset / PAGE_BYTES as u64), &bad));
-        }
-        offset += PAGE_BYTES as u64;
-    }
+    (view.pages, view.bad_pages) = check_pages(inspection, file, salt)?;
     if let Some(header) = header.filter(|_| view.bad_pages == 0) {
         if header.file_bytes != inspection.bytes {
             let expected = format!("a file of {} bytes", header.file_bytes);
@@ -76,6 +66,23 @@ pub(super) fn inspect(inspection: &mut Inspection, file: &dyn File) -> io::Resul
     }
     inspection.index = Some(view);
     Ok(())
+}
+
+/// Checks every page but the header: how many there are, and how many fail.
+pub(super) fn check_pages(inspection: &mut Inspection, file: &dyn File, salt: u64) -> io::Result<(u64, u64)> {
+    let (mut pages, mut bad_pages) = (0, 0);
+    let mut window = Window::new(file)?;
+    let mut offset = PAGE_BYTES as u64;
+    while offset < inspection.bytes {
+        let bytes = window.get(offset, PAGE_BYTES as u64)?;
+        pages += 1;
+        if let Err(bad) = check_page(bytes, salt, offset) {
+            bad_pages += 1;
+            inspection.problem(Problem::of(format!("page {}", offset / PAGE_BYTES as u64), &bad));
+        }
+        offset += PAGE_BYTES as u64;
+    }
+    Ok((pages, bad_pages))
 }
 
 fn look_into(view: &mut IndexView, bytes: &[u8], header: &IdxHeader) -> Parsed<()> {

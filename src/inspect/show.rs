@@ -14,6 +14,7 @@ impl Display for FileKind {
             FileKind::Directory => "a directory",
             FileKind::Segment => "raw segment",
             FileKind::Index => "index of a segment",
+            FileKind::Tier => "lookup tier over sealed segments",
             FileKind::Sealed => "sealed segment",
             FileKind::Snapshots => "stored states",
             FileKind::Anchor => "ANCHOR",

@@ -19,6 +19,7 @@ use super::core::Core;
 use super::indexer;
 use super::room::Room;
 use super::sealer;
+use super::tiers;
 use crate::format::leaf::Tree;
 use crate::io::Storage;
 use crate::segment::raw::RawSegment;
@@ -194,6 +195,7 @@ fn seal_thread(committer: &Committer) {
         let done = sealer::seal_due(core, core.level, &mut || Ok(()), &|| !jobs.stopping.load(Ordering::Acquire));
         failed = done.is_err();
         *jobs.seal_failure.lock() = done.err().map(|error| error.to_string());
+        failed |= tiers::make_due(core, &|| !jobs.stopping.load(Ordering::Acquire));
     }
 }
 

@@ -10,6 +10,7 @@ use super::background::Jobs;
 use super::live_file::LiveWriter;
 use super::room::Spare;
 use super::shared::Log;
+use super::tiers::TierKeeper;
 use crate::error::{AppendError, Error, Result};
 use crate::format::anchor::Anchor;
 use crate::format::header::Mode;
@@ -65,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) level: i32,
     /// Held by whoever seals.
     pub(crate) sealing: Mutex<()>,
+    pub(crate) tiers: TierKeeper,
 }
 
 /// Why ANCHOR was not written.

@@ -12,6 +12,7 @@ pub(crate) const ANCHOR_TMP: &str = "ANCHOR.tmp";
 pub(crate) const LIVE: &str = "LIVE";
 pub(crate) const LOG: &str = "log";
 pub(crate) const SNAPSHOTS: &str = "snapshots";
+pub(crate) const INDEX: &str = "index";
 pub(crate) const QUARANTINE: &str = "quarantine";
 const BASE_DIGITS: usize = 20;
 
@@ -54,6 +55,56 @@ impl LogFile {
             _ => LogFile::Foreign,
         }
     }
+}
+
+/// The run of lookup tiers over the events from `first` to `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunName {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+}
+
+impl RunName {
+    fn name(self) -> String {
+        format!("terms-{:0BASE_DIGITS$}-{:0BASE_DIGITS$}.run", self.first.get(), self.last.get())
+    }
+
+    pub(crate) fn path(self) -> PathBuf {
+        PathBuf::from(INDEX).join(self.name())
+    }
+
+    /// The file while it is made.
+    pub(crate) fn temporary(self) -> PathBuf {
+        PathBuf::from(INDEX).join(self.name() + ".tmp")
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<RunName> {
+        let (first, last) = name.strip_prefix("terms-")?.strip_suffix(".run")?.split_once('-')?;
+        let position = |text: &str| text.parse().ok().map(Position::new);
+        let found = RunName { first: position(first)?, last: position(last)? };
+        // In its one spelling, and not empty.
+        (found.name() == name && found.first > Position::ORIGIN && found.first <= found.last).then_some(found)
+    }
+}
+
+/// Names in `index/`; a missing directory holds nothing.
+fn index_names(storage: &dyn Storage) -> Result<Vec<String>> {
+    match storage.list(INDEX.as_ref()) {
+        Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io("list index", error)),
+    }
+}
+
+/// The runs of lookup tiers that are there, in any order.
+pub(crate) fn list_runs(storage: &dyn Storage) -> Result<Vec<RunName>> {
+    Ok(index_names(storage)?.iter().filter_map(|name| RunName::parse(name)).collect())
+}
+
+/// Files of runs whose making ended in the middle.
+pub(crate) fn list_unfinished_runs(storage: &dyn Storage) -> Result<Vec<PathBuf>> {
+    let is_one = |name: &String| name.strip_suffix(".tmp").is_some_and(|name| RunName::parse(name).is_some());
+    Ok(index_names(storage)?.into_iter().filter(is_one).map(|name| PathBuf::from(INDEX).join(name)).collect())
 }
 
 /// What stands in `log/`.
@@ -129,6 +180,11 @@ mod tests {
         assert_eq!(LogFile::parse("00000000000000000000.raw"), LogFile::Foreign);
         assert_eq!(LogFile::parse("1.raw"), LogFile::Foreign);
         assert_eq!(LogFile::parse("+0000000000000000001.raw"), LogFile::Foreign);
+        let run = RunName { first: Position::new(7), last: Position::new(42) };
+        assert_eq!(run.path().to_str(), Some("index/terms-00000000000000000007-00000000000000000042.run"));
+        assert_eq!(RunName::parse(&run.name()), Some(run));
+        let bad = ["terms-7-42.run", "terms-00000000000000000042-00000000000000000007.run", "terms-.run", "x.run"];
+        assert!(bad.into_iter().all(|name| RunName::parse(name).is_none()));
         assert_eq!(LogFile::parse("spare.tmp"), LogFile::Temporary);
         assert_eq!(LogFile::parse("notes.txt"), LogFile::Foreign);
         assert_eq!(raw(Position::new(42)).to_str(), Some("log/00000000000000000042.raw"));

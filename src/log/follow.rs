@@ -17,9 +17,11 @@ use super::live_file::{LiveReader, Seen};
 use super::open::{not_a_store, sealed_segments, sync_names};
 use super::recover::look::{Look, look};
 use super::shared::{GONE_WAIT, Log, Segments};
+use super::tiers::{self, Tiers};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
-use crate::format::frame::{FIRST_OFFSET, FrameHeader};
+use crate::format::bytes::is_zero;
+use crate::format::frame::{FIRST_OFFSET, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES};
 use crate::format::header::SegmentHeader;
 use crate::format::live::State;
 use crate::format::slot::{self, Slot};
@@ -99,7 +101,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, cache_bytes: u64) -> 
             return Ok((log, follower, recovery));
         }
     }
-    sync_files(&*storage)?;
+    let in_place = follower.live.as_ref().is_some_and(|live| live.is_in_place(&*storage, id));
+    sync_files(&*storage, id, in_place)?;
     let look = look(&*storage, id, anchor.as_ref())?;
     damage.extend(look.damage.iter().map(|damage| damage.corruption.clone()));
     recovery.clean = look.is_clean();
@@ -160,14 +163,35 @@ fn read_header(storage: &dyn Storage, base: Position) -> Result<(Option<SegmentH
     Ok((header, slot, len))
 }
 
-/// A crash may have left in memory what the disk does not hold, names too: what is shown must survive.
-fn sync_files(storage: &dyn Storage) -> Result<()> {
+/// A crash may have left in memory what the disk does not hold, names too: what is shown must survive. Where LIVE shows
+/// that a writer made these very files, its slots are believed: each was written when all before it was synced. In a
+/// copy of a directory they say nothing, since nobody may have synced that.
+fn sync_files(storage: &dyn Storage, log: LogId, in_place: bool) -> Result<()> {
     for base in files::list(storage)?.raw {
         let path = files::raw(base);
+        if in_place && is_durable(storage, log, base)? {
+            continue;
+        }
         let failed = |error| Error::io(format_args!("sync {}", path.display()), error);
         storage.open(&path, Open::Read).map_err(failed)?.sync_data().map_err(failed)?;
     }
     sync_names(storage)
+}
+
+/// Whether a slot covers everything that a raw file holds.
+fn is_durable(storage: &dyn Storage, log: LogId, base: Position) -> Result<bool> {
+    let (header, slot, _) = read_header(storage, base)?;
+    let known = header.filter(|header| header.log == log && header.base == base).and(slot);
+    let Some(slot) = known.filter(|slot| slot.log == log && slot.base == base) else { return Ok(false) };
+    if slot.state.is_final() {
+        return Ok(true);
+    }
+    let path = files::raw(base);
+    let failed = |error| Error::io(format_args!("read {}", path.display()), error);
+    let mut next = [0; FRAME_HEADER_BYTES];
+    let file = storage.open(&path, Open::Read).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut next, slot.end_offset).map_err(failed)?;
+    Ok(is_zero(next.get(..got).unwrap_or_default()))
 }
 
 /// Segments by what a look found. Where the log is damaged, the last one reaches to the last valid
@@ -191,7 +215,7 @@ fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> R
         let raw = RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next);
         segments.push(Segment::Raw(Arc::new(raw)));
     }
-    Ok(Segments(segments))
+    Ok(Segments(segments, Tiers::default()))
 }
 
 /// Segments up to what LIVE says is published.
@@ -278,21 +302,29 @@ fn list_up_to(
     let whole = segments.first().is_none_or(|first| first.base().get() == 1)
         && segments.windows(2).all(|pair| pair[0].next() == pair[1].base())
         && segments.last().is_none_or(|last| last.next() == published.next());
-    Ok((whole && (published == Position::ORIGIN || !segments.is_empty())).then_some(Segments(segments)))
+    Ok((whole && (published == Position::ORIGIN || !segments.is_empty()))
+        .then_some(Segments(segments, Tiers::default())))
 }
 
-/// Gives the segments the indexes that lie beside them. What has none is read without.
+/// Gives the log the lookup tiers and the segments the indexes that are there. What has none is read without.
 fn open_indexes(log: &Log) {
+    let segments = log.segments();
+    let found = tiers_of(log, &segments.0, &segments.1);
+    log.change_tiers(|tiers| *tiers = found.clone());
     for segment in log.segments().raw() {
         open_index(log, segment);
     }
+}
+
+fn tiers_of(log: &Log, list: &[Segment], known: &Tiers) -> Tiers {
+    tiers::attach(&*log.storage, log.id, list, known, &mut |path, why| log.note_distrust(path, why))
 }
 
 fn open_index(log: &Log, segment: &RawSegment) {
     match indexer::open_index(log, segment) {
         Opened::Good(idx) => segment.index.write().idx = Some(Arc::from(idx)),
         Opened::Missing => {}
-        Opened::Unfit(why) => log.distrusted.lock().push((segment.idx_path(), why)),
+        Opened::Unfit(why) => log.note_distrust(segment.idx_path(), why),
     }
 }
 
@@ -406,7 +438,8 @@ impl Follower {
                 }
             }
         }
-        log.set_segments(Segments(list));
+        let tiers = tiers_of(log, &list, &old.1);
+        log.set_segments(Segments(list, tiers));
         Ok(true)
     }
 }

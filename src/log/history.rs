@@ -1,14 +1,22 @@
-//! Looking back in the log for one subject, key or id: newest segment first, real bytes compared.
+//! Looking back in the log for one subject, key or id: newest segment first, real bytes compared. Which of the sealed
+//! segments are asked at all, the lookup tiers say where they are there.
 
 use super::shared::{Log, Segments};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{EventRef, parse_derived_id};
+use crate::format::sealed::dictionary::IdCandidate;
+use crate::format::sealed::stems::indexed as indexed_id;
 use crate::format::term::Dimension;
 use crate::format::{Bad, Parsed};
 use crate::position::Position;
+use crate::segment::idx_file::IdxFile;
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::RawSegment;
+use crate::segment::tier_file::TierFile;
 use crate::segment::{KeyHit, Segment};
+
+/// Segments that a run names are asked in their order.
+fn as_they_are(_: &[Segment], _: &mut Vec<usize>) {}
 
 impl Log {
     /// Position and version of the subject's last event at or before `horizon`.
@@ -20,18 +28,28 @@ impl Log {
     ) -> Result<Option<(Position, u64)>> {
         let is_subject = |event: &EventRef<'_>| (event.subject() == subject).then(|| event.version());
         self.settled(|| {
-            let segments = self.segments();
-            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-                let found = match segment {
-                    Segment::Raw(raw) => self.newest_in(raw, subject, hash, horizon, &is_subject)?,
-                    Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon)?,
-                };
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
+            self.newest_first(hash, horizon, &as_they_are, &mut |segment| match segment {
+                Segment::Raw(raw) => match self.last_in_memory(raw, subject, hash, horizon)? {
+                    None => self.newest_in(raw, subject, hash, horizon, &is_subject),
+                    last => Ok(last),
+                },
+                Segment::Sealed(sealed) => sealed.last_of_subject(subject, hash, horizon),
+            })
         })
+    }
+
+    /// A subject's last event, if the index in memory has it and it is not beyond `horizon`: found by its text.
+    fn last_in_memory(
+        &self,
+        segment: &RawSegment,
+        subject: &str,
+        hash: u64,
+        horizon: Position,
+    ) -> Result<Option<(Position, u64)>> {
+        self.ensure_indexed(segment)?;
+        let last = segment.index.read().mem.as_ref().and_then(|mem| mem.last_of_subject(hash, subject));
+        let last = last.map(|(row, version)| (Position::new(segment.base().get() + u64::from(row)), version));
+        Ok(last.filter(|(position, _)| *position <= horizon))
     }
 
     /// The same over everything but the rows that the active segment's index holds in memory, which
@@ -56,26 +74,68 @@ impl Log {
         version: u64,
         horizon: Position,
     ) -> Result<Option<Position>> {
-        let is_it = |event: &EventRef<'_>| (event.subject() == subject && event.version() == version).then_some(());
+        // Of segments that a run names, the oldest whose last version is not below is the likeliest.
+        let likeliest_first = |list: &[Segment], places: &mut Vec<usize>| {
+            let not_below = |place: &usize| {
+                let sealed = list.get(*place).and_then(Segment::sealed);
+                let last = sealed.and_then(|sealed| sealed.last_version_by_index(hash).ok()).flatten();
+                last.is_some_and(|last| last >= version)
+            };
+            let count = places.partition_point(not_below);
+            places[..count].rotate_right(usize::from(count > 1));
+        };
         self.settled(|| {
-            let segments = self.segments();
-            for segment in segments.0.iter().rev().filter(|segment| segment.base() <= horizon) {
-                let mut found = None;
-                match segment {
-                    Segment::Raw(raw) => {
-                        found = self.newest_in(raw, subject, hash, horizon, &is_it)?.map(|(position, ())| position);
-                    }
-                    Segment::Sealed(sealed) => sealed.each_row_of(subject, hash, horizon, &mut |row| {
-                        found = is_it(&row.event).map(|()| row.event.position());
-                        Ok(found.is_none() && row.event.version() > version)
-                    })?,
-                }
-                if found.is_some() {
-                    return Ok(found);
+            self.newest_first(hash, horizon, &likeliest_first, &mut |segment| match segment {
+                Segment::Raw(raw) => self.version_in(raw, subject, hash, version, horizon),
+                Segment::Sealed(sealed) => sealed.position_of_version(subject, hash, version, horizon),
+            })
+        })
+    }
+
+    /// The same in a raw segment.
+    fn version_in(
+        &self,
+        segment: &RawSegment,
+        subject: &str,
+        hash: u64,
+        version: u64,
+        horizon: Position,
+    ) -> Result<Option<Position>> {
+        self.ensure_indexed(segment)?;
+        let (in_memory, idx) = {
+            let index = segment.index.read();
+            let known = index.mem.as_ref().map(|mem| {
+                let last = mem.last_of_subject(hash, subject);
+                (mem.row_of_version(hash, subject, version), last, mem.first_row())
+            });
+            (known, index.idx.clone())
+        };
+        let at = |row: u32, version: u64| {
+            let position = Position::new(segment.base().get() + u64::from(row));
+            let event = segment.event_at(segment.mapping()?, segment.place(row)?, position)?;
+            Ok::<_, Error>(Some(position).filter(|_| event.subject() == subject && event.version() == version))
+        };
+        // What memory covers it knows by the subject's text.
+        match in_memory {
+            Some((Some(row), ..)) => {
+                if let Some(position) = at(row, version)? {
+                    return Ok(Some(position).filter(|position| *position <= horizon));
                 }
             }
-            Ok(None)
-        })
+            Some((None, last, first_row)) if first_row == 0 || last.is_some_and(|(_, last)| last < version) => {
+                return Ok(None);
+            }
+            _ => {}
+        }
+        if let Some(idx) = idx
+            && let Some(found) = version_by_idx(&idx, hash, version, &at)?
+        {
+            return Ok(found.filter(|position| *position <= horizon));
+        }
+        let found = self.newest_in(segment, subject, hash, horizon, &|event| {
+            (event.subject() == subject && event.version() <= version).then(|| event.version())
+        });
+        Ok(found?.filter(|(_, found)| *found == version).map(|(position, _)| position))
     }
 
     /// Calls `test` on the events of a subject in a raw segment, newest first, and returns the first that it accepts.
@@ -210,17 +270,10 @@ impl Log {
     }
 
     fn find_key_once(&self, key: &str, hash: u64) -> Result<Option<KeyHit>> {
-        let segments = self.segments();
-        for segment in segments.0.iter().rev() {
-            let found = match segment {
-                Segment::Raw(raw) => self.find_key_in(raw, key, hash)?,
-                Segment::Sealed(sealed) => sealed.find_key(key, hash)?,
-            };
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+        self.newest_first(hash, Position::new(u64::MAX), &as_they_are, &mut |segment| match segment {
+            Segment::Raw(raw) => self.find_key_in(raw, key, hash),
+            Segment::Sealed(sealed) => sealed.find_key(key, hash),
+        })
     }
 
     fn find_key_in(&self, segment: &RawSegment, key: &str, hash: u64) -> Result<Option<KeyHit>> {
@@ -268,9 +321,10 @@ impl Log {
 
     /// Where events of a given id may stand, at or before `horizon`, ascending.
     fn positions_of_id(&self, id: &str, hash: u64, horizon: Position) -> Result<Vec<Position>> {
-        let segments: std::sync::Arc<Segments> = self.segments();
+        let segments = self.segments();
         let mut found = Vec::new();
-        for segment in segments.0.iter().filter(|segment| segment.base() <= horizon) {
+        for place in self.places_of_id(&segments, id, hash, horizon)? {
+            let Some(segment) = segments.0.get(place) else { continue };
             let mut rows = Vec::new();
             match segment {
                 Segment::Sealed(sealed) => rows = sealed.rows_of_id(id, horizon)?,
@@ -287,6 +341,95 @@ impl Log {
         }
         found.retain(|position| *position <= horizon);
         Ok(found)
+    }
+
+    /// The places in the list of all segments that may hold a given id, ascending.
+    fn places_of_id(&self, segments: &Segments, id: &str, hash: u64, horizon: Position) -> Result<Vec<usize>> {
+        let end = segments.0.partition_point(|segment| segment.base() <= horizon);
+        let mut places = Vec::new();
+        let mut at = 0;
+        while at < end {
+            let Some(tier) = segments.1.covering(at) else {
+                places.push(at);
+                at += 1;
+                continue;
+            };
+            let range = tier.range();
+            match self.numbers_of_id(&tier.file, id, hash, horizon) {
+                Ok(Some(numbers)) => {
+                    places.extend(numbers.into_iter().map(|number| range.start + usize::from(number)));
+                }
+                Ok(None) => places.extend(range.clone()),
+                Err(bad) => {
+                    self.distrust_tier_for(&tier.file, &bad);
+                    places.extend(range.clone());
+                }
+            }
+            at = range.end;
+        }
+        places.retain(|place| *place < end);
+        Ok(places)
+    }
+
+    /// The numbers of the segments of a run that may hold a given id, ascending; `None`: any of them.
+    fn numbers_of_id(&self, run: &TierFile, id: &str, hash: u64, horizon: Position) -> Parsed<Option<Vec<u16>>> {
+        let mut numbers = Vec::new();
+        if run.templates().is_overflown() {
+            return Ok(None);
+        }
+        // Its own term, or that of what ids share where neighbours do; a segment has the one or the other.
+        run.find(hash, &mut numbers)?;
+        let stem = indexed_id(id);
+        if stem != id {
+            run.find(self.hasher.hash(Dimension::Id, stem.as_bytes()), &mut numbers)?;
+        }
+        let mut failed = None;
+        run.templates().candidates(id, |candidate, having| {
+            let start = numbers.len();
+            match candidate {
+                IdCandidate::Position(position) => {
+                    numbers.extend(Some(position).filter(|at| *at <= horizon).and_then(|at| run.segment_of(at)));
+                }
+                IdCandidate::Subject { subject, .. } => {
+                    failed = failed.take().or(run.find(self.hasher.subject(&subject), &mut numbers).err());
+                }
+            }
+            let admitted = numbers.split_off(start);
+            numbers.extend(admitted.into_iter().filter(|number| having.contains(number)));
+        });
+        if let Some(bad) = failed {
+            return Err(bad);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(Some(numbers))
+    }
+}
+
+/// The position of a version by the postings of the index file, which are the subject's versions one by one; `at` gives
+/// the position of a row if it has that version of the subject. The outer `None`: the postings do not tell, because
+/// another subject has the same hash, or a page is damaged.
+fn version_by_idx(
+    idx: &IdxFile,
+    hash: u64,
+    version: u64,
+    at: &dyn Fn(u32, u64) -> Result<Option<Position>>,
+) -> Result<Option<Option<Position>>> {
+    let entry = match idx.find(Dimension::Subject, hash) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Ok(Some(None)),
+        Err(_) => return Ok(None),
+    };
+    if at(entry.last_row, entry.extra)?.is_none() {
+        return Ok(None);
+    }
+    // Whatever else has its hash, the subject has no more rows than these.
+    let back = entry.extra.checked_sub(version).and_then(|back| u32::try_from(back).ok());
+    let Some(back) = back.filter(|back| *back < entry.count) else { return Ok(Some(None)) };
+    let row = idx.postings(&entry, 0..u32::MAX).and_then(|rows| rows.row(entry.count - 1 - back));
+    match row {
+        Ok(row) => Ok(at(row, version)?.map(Some)),
+        Err(_) => Ok(None),
     }
 }
 

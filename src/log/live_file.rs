@@ -136,6 +136,18 @@ impl LiveReader {
         })?
     }
 
+    /// Whether the page was made for this log and this very directory, under whichever boot: then a writer of ours is
+    /// what wrote its files last.
+    pub(crate) fn is_in_place(&self, storage: &dyn Storage, log: LogId) -> bool {
+        let mut head = [0; 8];
+        head.iter_mut().enumerate().for_each(|(index, value)| *value = self.words.load(index));
+        let meta = storage.metadata(LIVE.as_ref()).ok().flatten();
+        let known = Identity::read(&head).zip(meta).filter(|(identity, meta)| {
+            identity.log == log && meta.inode != 0 && (identity.device, identity.inode) == (meta.device, meta.inode)
+        });
+        known.is_some()
+    }
+
     fn look_once(&self, storage: &dyn Storage, log: LogId, generation: u64) -> Option<Seen> {
         let mut head = [0; 8];
         head.iter_mut().enumerate().for_each(|(index, value)| *value = self.words.load(index));

@@ -19,5 +19,6 @@ pub(crate) mod recover;
 pub(crate) mod room;
 pub(crate) mod sealer;
 pub(crate) mod shared;
+pub(crate) mod tiers;
 pub(crate) mod timekeeper;
 pub(crate) mod writer;

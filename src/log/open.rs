@@ -19,6 +19,7 @@ use super::recover::look::{Look, RawFile, SealedFile, look};
 use super::room::{Room, Spare};
 use super::sealer;
 use super::shared::{Log, Segments};
+use super::tiers::{self, TierKeeper, Tiers};
 use super::timekeeper::{BEHIND_MAX, Timekeeper};
 use super::writer::{Writer, write_slot};
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -306,7 +307,11 @@ fn assemble(
     }));
     let active = segments.last().and_then(Segment::raw).map(Arc::clone);
     let active = active.ok_or_else(|| Error::invalid("no segment was begun"))?;
-    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, shelf, Segments(segments), look.tail, look.tail));
+    let tiers = tiers::attach(&*storage, anchor.log, &segments, &Tiers::default(), &mut |path, why| {
+        recovery.notes.push(format!("{} is not used: {why}", path.display()));
+    });
+    let segments = Segments(segments, tiers);
+    let log = Arc::new(Log::new(Arc::clone(&storage), anchor.log, shelf, segments, look.tail, look.tail));
     index_all(&log, &active, &mut recovery)?;
     let file = storage.open(&newest.path, Open::Write).map_err(|error| Error::io("open the active segment", error))?;
     let (last_check, group_seq) = (newest.scan.as_ref().map_or(0, |scan| scan.last_check), look.group_seq);
@@ -343,6 +348,7 @@ fn assemble(
         matcher: wanted.matcher,
         level: wanted.level,
         sealing: Mutex::new(()),
+        tiers: TierKeeper::default(),
     };
     core.write_anchor(|anchor| (anchor.newest_base, anchor.durable, anchor.epoch) = (base, look.tail, epoch))?;
     core.live.open(&*storage, log.id, epoch, look.tail, look.tail)?;

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 
 use super::doorbell::Doorbell;
+use super::tiers::Tiers;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
@@ -34,9 +35,9 @@ use crate::time::Timestamp;
 pub(crate) const GONE_TRIES: u32 = 20;
 pub(crate) const GONE_WAIT: Duration = Duration::from_millis(5);
 
-/// The segments in order of position.
+/// The segments in order of position, and the lookup tiers over them.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Segments(pub(crate) Vec<Segment>);
+pub(crate) struct Segments(pub(crate) Vec<Segment>, pub(crate) Tiers);
 
 impl Segments {
     /// Index of the segment that holds or would hold the position.
@@ -146,23 +147,26 @@ impl Log {
         self.segments.store(Arc::new(segments));
     }
 
-    pub(crate) fn push_segment(&self, segment: Arc<RawSegment>) {
+    /// Changes a copy of the list and puts it in the list's place. Who holds the old one goes on with it.
+    pub(super) fn rcu_segments(&self, change: impl Fn(&mut Segments)) {
         self.segments.rcu(|list| {
             let mut list = Segments::clone(list);
-            list.0.push(Segment::Raw(Arc::clone(&segment)));
+            change(&mut list);
             list
         });
+    }
+
+    pub(crate) fn push_segment(&self, segment: Arc<RawSegment>) {
+        self.rcu_segments(|list| list.0.push(Segment::Raw(Arc::clone(&segment))));
     }
 
     /// Puts the sealed form of a segment in the place of its raw one. Who holds an older list reads on
     /// in the raw one.
     pub(crate) fn replace_segment(&self, sealed: &Segment) {
-        self.segments.rcu(|list| {
-            let mut list = Segments::clone(list);
+        self.rcu_segments(|list| {
             if let Some(place) = list.0.iter_mut().find(|segment| segment.base() == sealed.base()) {
                 *place = sealed.clone();
             }
-            list
         });
     }
 
@@ -299,10 +303,15 @@ impl Log {
             // An index in memory that only stood behind the file's has nothing to go on from.
             index.mem = index.mem.take().filter(|mem| mem.first_row() == 0 || mem.end_row() > mem.first_row());
         }
+        let why = format!("expected {}, found {} at byte {}", why.expected, why.found, why.offset);
+        self.note_distrust(segment.idx_path(), why);
+    }
+
+    /// Notes once that a derived file is not used, and why.
+    pub(crate) fn note_distrust(&self, path: PathBuf, why: String) {
         let mut distrusted = self.distrusted.lock();
-        let path = segment.idx_path();
         if !distrusted.iter().any(|(known, _)| *known == path) {
-            distrusted.push((path, format!("expected {}, found {} at byte {}", why.expected, why.found, why.offset)));
+            distrusted.push((path, why));
         }
     }
 }

@@ -7,13 +7,13 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::actor::ActorKind;
+use super::terms::Terms;
 use crate::error::{ErrorKind, Result};
 use crate::format::Parsed;
 use crate::format::term::Dimension;
 use crate::log::shared::Log;
 use crate::position::Position;
-use crate::query::{Item, Query, TypePattern};
+use crate::query::{Item, Query};
 use crate::segment::mem_index::MemIndex;
 use crate::segment::raw::{RawSegment, SegmentIndex};
 use crate::time::Timestamp;
@@ -22,8 +22,6 @@ use crate::time::Timestamp;
 const SCAN_ROWS: u32 = 256;
 /// A further constraint is intersected if it has at most so many times the rows of the first.
 const INTERSECT_RATIO: u64 = 64;
-const KINDS: [ActorKind; 5] =
-    [ActorKind::User, ActorKind::Agent, ActorKind::External, ActorKind::System, ActorKind::Unknown];
 
 /// The rows of a segment that may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +53,7 @@ impl Candidates {
 pub(crate) struct Bounded {
     pub(crate) item: Item,
     pub(crate) positions: Range<u64>,
+    pub(crate) terms: Terms,
 }
 
 /// Turns the bounds of every item, times of record included, into positions up to `horizon`. Times
@@ -74,7 +73,7 @@ pub(crate) fn bound(log: &Log, query: &Query, horizon: Position) -> Result<Vec<B
                 positions.end = positions.end.min(first_not_before(log, until, end)?);
             }
             positions.end = positions.end.max(positions.start);
-            Ok(Bounded { item: item.clone(), positions })
+            Ok(Bounded { item: item.clone(), positions, terms: Terms::of(log.hasher, item) })
         })
         .collect()
 }
@@ -126,7 +125,7 @@ pub(crate) fn candidates(log: &Log, segment: &RawSegment, items: &[Bounded], hor
         let stop = bounded.positions.end.min(end);
         if start < stop {
             let rows = (start - base) as u32..(stop - base) as u32;
-            parts.push(item_candidates(log, segment, &bounded.item, rows)?);
+            parts.push(item_candidates(log, segment, bounded, rows)?);
         }
     }
     Ok(union(parts))
@@ -165,88 +164,8 @@ fn union(mut parts: Vec<Candidates>) -> Candidates {
     Candidates::Ranges(joined)
 }
 
-/// A constraint that an index can answer: any of these hashes of one dimension.
-pub(crate) struct Group {
-    dimension: Dimension,
-    pub(crate) hashes: Vec<u64>,
-    /// The texts, for subjects, which the index in memory knows by their text.
-    texts: Vec<String>,
-}
-
-/// The indexable constraints of an item. `None`: nothing can match.
-pub(crate) fn groups(log: &Log, item: &Item, types: &dyn Fn(&[TypePattern]) -> Option<Vec<u64>>) -> Option<Vec<Group>> {
-    let hasher = log.hasher;
-    let mut groups = Vec::new();
-    let mut push = |dimension: Dimension, hashes: Vec<u64>, texts: Vec<String>| {
-        let possible = !hashes.is_empty();
-        groups.push(Group { dimension, hashes, texts });
-        possible.then_some(())
-    };
-    let text = |dimension: Dimension, values: &[String]| -> Vec<u64> {
-        values.iter().map(|value| hasher.hash(dimension, value.as_bytes())).collect()
-    };
-    if let Some(subjects) = &item.subjects {
-        push(Dimension::Subject, text(Dimension::Subject, subjects), subjects.clone())?;
-    }
-    if let Some(kinds) = &item.kinds {
-        push(Dimension::Kind, text(Dimension::Kind, kinds), Vec::new())?;
-    }
-    if let Some(patterns) = &item.types {
-        if patterns.is_empty() {
-            return None;
-        }
-        if let Some(hashes) = types(patterns) {
-            push(Dimension::Type, hashes, Vec::new())?;
-        }
-    }
-    for tag in &item.tags {
-        push(Dimension::Tag, vec![hasher.hash(Dimension::Tag, tag.as_bytes())], Vec::new())?;
-    }
-    if let Some(actors) = &item.actors {
-        let hashes = actors.iter().flat_map(|(kind, id)| {
-            let kinds: Vec<ActorKind> = kind.map_or_else(|| KINDS.to_vec(), |kind| vec![kind]);
-            kinds.into_iter().map(|kind| hasher.actor(kind, id)).collect::<Vec<u64>>()
-        });
-        push(Dimension::Actor, hashes.collect(), Vec::new())?;
-    }
-    for (dimension, list) in [
-        (Dimension::OnBehalfOf, &item.on_behalf_of),
-        (Dimension::Source, &item.sources),
-        (Dimension::Correlation, &item.correlations),
-    ] {
-        if let Some(values) = list {
-            push(dimension, text(dimension, values), Vec::new())?;
-        }
-    }
-    if let Some(causes) = &item.causes {
-        let hashes = causes.iter().map(|cause| hasher.hash(Dimension::Causation, &cause.get().to_le_bytes())).collect();
-        push(Dimension::Causation, hashes, Vec::new())?;
-    }
-    Some(groups)
-}
-
-/// The hashes of the types that match; `None` if they cannot be told from the index.
-pub(crate) fn matching_types<'a>(
-    log: &Log,
-    patterns: &[TypePattern],
-    names: Option<impl Iterator<Item = (&'a str, u64)>>,
-) -> Option<Vec<u64>> {
-    let literals: Option<Vec<u64>> = patterns
-        .iter()
-        .map(|pattern| pattern.literal().map(|name| log.hasher.hash(Dimension::Type, name.as_bytes())))
-        .collect();
-    literals.or_else(|| {
-        names.map(|names| {
-            names
-                .filter(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)))
-                .map(|(_, hash)| hash)
-                .collect()
-        })
-    })
-}
-
 /// The candidates of one item among `rows`.
-fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32>) -> Result<Candidates> {
+fn item_candidates(log: &Log, segment: &RawSegment, bounded: &Bounded, rows: Range<u32>) -> Result<Candidates> {
     let unlisted = || Candidates::Ranges(vec![rows.clone()]);
     if rows.end - rows.start <= SCAN_ROWS {
         return Ok(unlisted());
@@ -260,7 +179,7 @@ fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32
         return Ok(unlisted());
     }
     let index = segment.index.read();
-    match by_index(log, &index, item, &rows) {
+    match by_index(&index, bounded, &rows) {
         Ok(candidates) => Ok(candidates),
         Err(bad) => {
             drop(index);
@@ -270,7 +189,7 @@ fn item_candidates(log: &Log, segment: &RawSegment, item: &Item, rows: Range<u32
     }
 }
 
-fn by_index(log: &Log, index: &SegmentIndex, item: &Item, rows: &Range<u32>) -> Parsed<Candidates> {
+fn by_index(index: &SegmentIndex, bounded: &Bounded, rows: &Range<u32>) -> Parsed<Candidates> {
     // Rows below the split are covered by the file; where it was put aside, by nothing.
     let split = match (&index.idx, &index.mem) {
         (Some(idx), _) => idx.rows(),
@@ -280,29 +199,27 @@ fn by_index(log: &Log, index: &SegmentIndex, item: &Item, rows: &Range<u32>) -> 
     if rows.start < split {
         let covered = rows.start..rows.end.min(split);
         found = match &index.idx {
-            Some(_) => in_idx(log, index, item, covered)?,
+            Some(_) => in_idx(index, bounded, covered)?,
             None => Candidates::Ranges(vec![covered]),
         };
     }
     if rows.end > split {
-        found = union(vec![found, in_memory(log, index, item, rows.start.max(split)..rows.end)]);
+        found = union(vec![found, in_memory(index, bounded, rows.start.max(split)..rows.end)]);
     }
     Ok(found)
 }
 
-fn in_idx(log: &Log, index: &SegmentIndex, item: &Item, rows: Range<u32>) -> Parsed<Candidates> {
+fn in_idx(index: &SegmentIndex, bounded: &Bounded, rows: Range<u32>) -> Parsed<Candidates> {
+    let item = &bounded.item;
     let Some(idx) = &index.idx else { return Ok(Candidates::Rows(Vec::new())) };
     if !overlaps_times(item, &idx.bounds()) {
         return Ok(Candidates::Rows(Vec::new()));
     }
-    let names = match &item.types {
-        Some(_) => idx.type_names()?,
-        None => None,
+    let names = if bounded.terms.has_patterns() { idx.type_names()? } else { None };
+    let names = names.map(|names| names.iter().map(|(name, hash, _)| (name, hash)));
+    let Some(groups) = bounded.terms.resolved(item.types.as_deref(), names) else {
+        return Ok(Candidates::Rows(Vec::new()));
     };
-    let types = |patterns: &[TypePattern]| {
-        matching_types(log, patterns, names.map(|names| names.iter().map(|(name, hash, _)| (name, hash))))
-    };
-    let Some(groups) = groups(log, item, &types) else { return Ok(Candidates::Rows(Vec::new())) };
     let mut lists = Vec::new();
     for group in &groups {
         let mut terms = Vec::new();
@@ -350,10 +267,12 @@ fn in_idx(log: &Log, index: &SegmentIndex, item: &Item, rows: Range<u32>) -> Par
     Ok(Candidates::Rows(found.unwrap_or_default()))
 }
 
-fn in_memory(log: &Log, index: &SegmentIndex, item: &Item, rows: Range<u32>) -> Candidates {
+fn in_memory(index: &SegmentIndex, bounded: &Bounded, rows: Range<u32>) -> Candidates {
+    let item = &bounded.item;
     let Some(mem) = &index.mem else { return Candidates::Ranges(vec![rows]) };
-    let types = |patterns: &[TypePattern]| matching_types(log, patterns, mem.type_names());
-    let Some(groups) = groups(log, item, &types) else { return Candidates::Rows(Vec::new()) };
+    let Some(groups) = bounded.terms.resolved(item.types.as_deref(), mem.type_names()) else {
+        return Candidates::Rows(Vec::new());
+    };
     if groups.is_empty() {
         let mut ranges = Vec::new();
         for (number, zone) in (0u32..).zip(mem.zones()) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::plan::{self, Bounded, How, Plan, Step};
 use super::raw::RawPlace;
 use super::sealed::SealedPlace;
+use super::terms::Left;
 use crate::error::{Corruption, Error, Result};
 use crate::event::EventRef;
 use crate::log::shared::{GONE_TRIES, GONE_WAIT, Log, Segments};
@@ -66,6 +67,8 @@ pub(crate) struct Run {
     /// The next position to go on with, in the direction of the query.
     at: Position,
     within: Option<Within>,
+    /// What the lookup tiers leave of the segments about here.
+    left: Option<Left>,
 }
 
 /// Where the run stands in a segment.
@@ -96,7 +99,7 @@ impl Run {
             log,
         };
         let at = if query.reverse { horizon } else { Position::new(1) };
-        Ok(Run { asked, segments, at, within: None })
+        Ok(Run { asked, segments, at, within: None, left: None })
     }
 
     /// The same without the data of the events, which need not be read then.
@@ -177,7 +180,7 @@ impl Run {
     fn list_again(&mut self) -> Result<()> {
         self.asked.log.relist()?;
         self.segments = self.asked.log.segments();
-        self.within = None;
+        (self.within, self.left) = (None, None);
         let reverse = self.asked.query.reverse;
         let through = self.asked.through;
         let bound = if reverse { Position::new(through.get() - 1) } else { through };
@@ -230,16 +233,33 @@ impl Run {
         self.asked.through
     }
 
-    /// The segment that holds the next position, or the nearest one behind it.
-    fn segment(&self) -> Option<Segment> {
-        let list = &self.segments.0;
-        let found = match self.asked.query.reverse {
+    /// The segment that holds the next position, or the nearest one behind it that may hold a match.
+    fn segment(&mut self) -> Option<Segment> {
+        let reverse = self.asked.query.reverse;
+        let mut found = match reverse {
             true if self.at == Position::ORIGIN => None,
             true => self.segments.index_of(self.at),
             false if self.at == END => None,
             false => Some(self.segments.index_of(self.at).unwrap_or(0)),
         };
-        found.and_then(|index| list.get(index)).cloned()
+        while let Some(place) = found.filter(|_| !self.segments.1.0.is_empty()) {
+            if !self.left.as_ref().is_some_and(|left| left.covers(place)) {
+                self.left = Left::at(&self.asked.log, &self.segments, place, &self.asked.items);
+            }
+            let Some(left) = &self.left else { break };
+            let next = if reverse { left.back_from(place) } else { Some(left.from(place)) };
+            if next == found {
+                break;
+            }
+            found = next.filter(|next| *next < self.segments.0.len());
+            self.at = match found.and_then(|next| self.segments.0.get(next)) {
+                Some(segment) if reverse => Position::new(segment.next().get() - 1),
+                Some(segment) => segment.base(),
+                None if reverse => Position::ORIGIN,
+                None => END,
+            };
+        }
+        found.and_then(|place| self.segments.0.get(place)).cloned()
     }
 }
 
@@ -262,8 +282,13 @@ fn explain_once(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
     let items = plan::bound(log, query, horizon)?;
     let segments = log.segments();
     let mut steps = Vec::new();
-    for segment in &segments.0 {
+    let mut left: Option<Left> = None;
+    for (place, segment) in segments.0.iter().enumerate() {
+        if !left.as_ref().is_some_and(|left| left.covers(place)) {
+            left = Left::at(log, &segments, place, &items);
+        }
         let how = match segment {
+            _ if left.as_ref().is_some_and(|left| left.from(place) != place) => How::Skipped,
             Segment::Raw(raw) => How::of(&plan::candidates(log, raw, &items, horizon)?),
             Segment::Sealed(sealed) => super::sealed::how(log, sealed, &items, horizon)?,
         };

@@ -3,16 +3,19 @@
 //! Blocks come from their times and from the term index; rows from the block's packed columns, by
 //! comparing references. As with raw segments, [`Query::matches`] has the last word on every event.
 
+use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::plan::{Bounded, Group, How, groups, matching_types};
+use super::plan::{Bounded, How};
 use super::run::{Asked, OnDamage, meet};
+use super::terms::Group;
 use crate::error::{ErrorKind, Result};
 use crate::event::EventRef;
 use crate::format::Parsed;
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::block::Block;
 use crate::format::sealed::dictionary::StringColumn;
+use crate::format::term::Dimension;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::query::Item;
@@ -34,7 +37,7 @@ pub(crate) fn blocks(log: &Log, segment: &SealedSegment, items: &[Bounded], hori
     for bounded in items {
         let rows = rows_of(segment, bounded, horizon);
         if !rows.is_empty() {
-            found.extend(item_blocks(log, segment, &bounded.item, &rows)?);
+            found.extend(item_blocks(log, segment, bounded, &rows)?);
         }
     }
     if items.len() > 1 {
@@ -44,12 +47,13 @@ pub(crate) fn blocks(log: &Log, segment: &SealedSegment, items: &[Bounded], hori
     Ok(found)
 }
 
-fn item_blocks(log: &Log, segment: &SealedSegment, item: &Item, rows: &Range<u32>) -> Result<Vec<u32>> {
+fn item_blocks(log: &Log, segment: &SealedSegment, bounded: &Bounded, rows: &Range<u32>) -> Result<Vec<u32>> {
+    let item = &bounded.item;
     let (footer, entries) = (&segment.footer, rows.start / BLOCK_ROWS..(rows.end - 1) / BLOCK_ROWS + 1);
     if !overlaps(item, footer.recorded, footer.occurred) {
         return Ok(Vec::new());
     }
-    let Some(groups) = constraints(log, segment, item)? else { return Ok(Vec::new()) };
+    let Some(groups) = constraints(log, segment, bounded)? else { return Ok(Vec::new()) };
     let mut blocks: Option<Vec<u32>> = None;
     for group in groups {
         let listed = segment.blocks_or_all(&group.hashes)?;
@@ -76,22 +80,18 @@ fn item_blocks(log: &Log, segment: &SealedSegment, item: &Item, rows: &Range<u32
 }
 
 /// What the term index can say of an item; `None`: nothing can match.
-fn constraints(log: &Log, segment: &SealedSegment, item: &Item) -> Result<Option<Vec<Group>>> {
-    let dictionary = match item.types {
-        Some(_) => match segment.dictionary() {
+fn constraints<'b>(log: &Log, segment: &SealedSegment, bounded: &'b Bounded) -> Result<Option<Vec<Cow<'b, Group>>>> {
+    let dictionary = match bounded.terms.has_patterns() {
+        true => match segment.dictionary() {
             Ok(dictionary) => Some(dictionary),
             Err(error) if error.kind() == ErrorKind::Corruption => None,
             Err(error) => return Err(error),
         },
-        None => None,
+        false => None,
     };
-    let types = |patterns: &[crate::query::TypePattern]| {
-        let names = dictionary.and_then(|dictionary| dictionary.references(StringColumn::Type)).map(|names| {
-            names.map(|(_, name)| (name, log.hasher.hash(crate::format::term::Dimension::Type, name.as_bytes())))
-        });
-        matching_types(log, patterns, names)
-    };
-    Ok(groups(log, item, &types))
+    let names = dictionary.and_then(|dictionary| dictionary.references(StringColumn::Type));
+    let names = names.map(|names| names.map(|(_, name)| (name, log.hasher.hash(Dimension::Type, name.as_bytes()))));
+    Ok(bounded.terms.resolved(bounded.item.types.as_deref(), names))
 }
 
 fn is_timed(item: &Item) -> bool {

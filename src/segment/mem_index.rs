@@ -6,8 +6,12 @@
 //! whoever gets a row compares the bytes it stands for. Readers hold the lock for a bounded number
 //! of rows at a time, so they never keep an appender waiting for long.
 //!
+//! Of a subject with many events every 64th row is noted, so that each of its versions is at most 64 links away.
+//!
 //! Memory: 22 bytes a row, 40 and its text a distinct subject, 24 a row with an id or key, 8 a row for
 //! each further term (tag, source, correlation, on_behalf_of, causation), before slack of the vectors.
+
+use std::collections::HashMap;
 
 use crate::event::EventRef;
 use crate::format::idx::{ZONE_ROWS, Zone};
@@ -17,6 +21,9 @@ use crate::format::term::{Dimension, TermHasher};
 const NONE: u32 = u32::MAX;
 /// Beyond so many distinct types the index no longer resolves patterns.
 const TYPE_NAMES_MAX: usize = 4096;
+
+/// Versions between two rows of a subject that are noted.
+const MARK_EVERY: u64 = 64;
 
 /// The hashed terms of one event; made by the appending thread, without a lock.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +158,8 @@ pub(crate) struct MemIndex {
     zones: Vec<Zone>,
     subjects: Table,
     subject_entries: Vec<SubjectEntry>,
+    /// Rows of the versions that are multiples of [`MARK_EVERY`], from the first such version on, by subject.
+    marks: HashMap<u32, (u64, Vec<u32>)>,
     subject_text: String,
     ids: Chains,
     keys: Chains,
@@ -184,6 +193,7 @@ impl MemIndex {
             zones: Vec::new(),
             subjects: Table::default(),
             subject_entries: Vec::new(),
+            marks: HashMap::new(),
             subject_text: String::new(),
             ids: Chains::default(),
             keys: Chains::default(),
@@ -236,6 +246,9 @@ impl MemIndex {
     /// Sets the subject's newest row and returns the one before, or [`NONE`].
     fn replace_subject(&mut self, hash: u64, subject: &str, row: u32, version: u64) -> u32 {
         if let Some(index) = self.subject_index(hash, subject) {
+            if version.is_multiple_of(MARK_EVERY) {
+                self.marks.entry(index as u32).or_insert_with(|| (version, Vec::new())).1.push(row);
+            }
             let entry = &mut self.subject_entries[index];
             entry.version = version;
             return std::mem::replace(&mut entry.last_row, row);
@@ -262,6 +275,29 @@ impl MemIndex {
     /// The version of a subject's newest row here.
     pub(crate) fn subject_version(&self, hash: u64, subject: &str) -> Option<u64> {
         self.subject_index(hash, subject).map(|index| self.subject_entries[index].version)
+    }
+
+    /// The newest row of a subject here, and its version.
+    pub(crate) fn last_of_subject(&self, hash: u64, subject: &str) -> Option<(u32, u64)> {
+        let entry = self.subject_entries.get(self.subject_index(hash, subject)?)?;
+        Some((entry.last_row, entry.version))
+    }
+
+    /// The row of a version of a subject, if it is here: of its versions each is one above that before.
+    pub(crate) fn row_of_version(&self, hash: u64, subject: &str, version: u64) -> Option<u32> {
+        let index = self.subject_index(hash, subject)?;
+        let entry = self.subject_entries.get(index)?;
+        let (mut row, mut at) = (entry.last_row, entry.version);
+        let mark = version.next_multiple_of(MARK_EVERY);
+        if let Some((first, rows)) = self.marks.get(&(index as u32)).filter(|_| mark < at)
+            && let Some(marked) = mark.checked_sub(*first).and_then(|above| rows.get((above / MARK_EVERY) as usize))
+        {
+            (row, at) = (*marked, mark);
+        }
+        for _ in 0..at.checked_sub(version)? {
+            row = self.subject_before[self.local(row)?];
+        }
+        self.local(row).map(|_| row)
     }
 
     fn learn_type(&mut self, hash: u64, name: &str) {
@@ -392,6 +428,7 @@ impl MemIndex {
             + self.zones.capacity() * size_of::<Zone>()
             + self.subjects.bytes()
             + self.subject_entries.capacity() * size_of::<SubjectEntry>()
+            + self.marks.values().map(|(_, rows)| rows.capacity() * 4 + 48).sum::<usize>()
             + self.subject_text.capacity()
             + self.ids.bytes()
             + self.keys.bytes()

@@ -7,6 +7,8 @@ pub(crate) mod raw;
 pub(crate) mod scan;
 pub(crate) mod seal;
 pub(crate) mod sealed;
+pub(crate) mod tier_file;
+pub(crate) mod tier_merge;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::run::Place;
 
 /// The rows that have an aim, with their unit.
-const AIMED: [(&str, &str); 20] = [
+const AIMED: [(&str, &str); 29] = [
     ("slowest append, synced, batches of 100", "seconds"),
     ("memory of a reader, beside a writer", "bytes"),
     ("opening for reading, killed, synced", "seconds"),
@@ -27,6 +27,15 @@ const AIMED: [(&str, &str); 20] = [
     ("refused: the subject has an event", "seconds"),
     ("refused: it has ten, spread over the log", "seconds"),
     ("the same, from a stored state", "seconds"),
+    ("sealed, cold: a subject's ten events, close together", "seconds"),
+    ("sealed, cold: one event by its position", "seconds"),
+    ("sealed, cold: one event by its id", "seconds"),
+    ("sealed: one type of 54", "seconds"),
+    ("sealed: a window of time, 1 % of the log", "seconds"),
+    ("sealed: opening for reading", "seconds"),
+    ("sealed: memory of a reader", "bytes"),
+    ("version of a new subject, 100 sealed segments", "seconds"),
+    ("version of a new subject, many sealed segments", "seconds"),
 ];
 
 #[test]

@@ -13,6 +13,7 @@ mod population;
 mod read;
 mod report;
 mod sample;
+mod sealed;
 mod slowest;
 mod state;
 mod workload;
@@ -44,11 +45,17 @@ pub(crate) struct Args {
     /// Events of the logs that are read, opened and searched for their slowest append. By default a million
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(EVENTS_MIN..=EVENTS_MAX))]
     events: Option<u64>,
+    /// Sealed segments of the log that lookups are measured over, beside one of a hundred. By default a thousand
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(SEGMENTS_MIN..=SEGMENTS_MAX))]
+    segments: Option<u64>,
 }
 
 /// Bounds of what can be asked for: enough for ten events of a subject to lie apart, and what a disk holds.
 const EVENTS_MIN: u64 = 1000;
 const EVENTS_MAX: u64 = 100_000_000;
+/// Enough for a run of lookup tiers, and what is made in half an hour.
+const SEGMENTS_MIN: u64 = 100;
+const SEGMENTS_MAX: u64 = 100_000;
 
 /// How everything is written that need not survive the power at once.
 const WRITTEN: Durability = Durability::Written { sync_every: SYNC_EVERY };
@@ -64,13 +71,26 @@ struct Effort {
     run_events_max: u64,
     /// Events of the stores that are read and opened.
     events: u64,
+    /// Sealed segments of the log over which lookups are measured.
+    segments: u64,
 }
 
 impl Effort {
     fn of(args: &Args) -> Effort {
-        let full = Effort { run: Duration::from_secs(1), runs: 3, run_events_max: 1_500_000, events: 1_000_000 };
-        let effort = if args.quick { Effort { run: full.run / 10, events: full.events / 10, ..full } } else { full };
-        Effort { events: args.events.unwrap_or(effort.events), ..effort }
+        let full = Effort {
+            run: Duration::from_secs(1),
+            runs: 3,
+            run_events_max: 1_500_000,
+            events: 1_000_000,
+            segments: 1000,
+        };
+        let effort = if args.quick {
+            Effort { run: full.run / 10, events: full.events / 10, segments: 100, ..full }
+        } else {
+            full
+        };
+        let segments = args.segments.unwrap_or(effort.segments);
+        Effort { events: args.events.unwrap_or(effort.events), segments, ..effort }
     }
 }
 
@@ -112,7 +132,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 11] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
@@ -121,6 +141,9 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         ("the slowest of many written appends", slowest::written),
         ("reads", read::all),
         ("states", state::all),
+        ("sealed segments", sealed::large),
+        ("lookups over many sealed segments", sealed::many),
+        ("appends beside sealing", sealed::beside_sealing),
     ];
     for (name, step) in steps {
         bar.set_message(name);

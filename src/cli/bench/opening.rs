@@ -13,7 +13,7 @@ use crate::cli::open::{close, reading};
 use crate::cli::text;
 
 /// No log takes longer to open, at five million events.
-const OPENING_AIM: f64 = 0.05;
+pub(super) const OPENING_AIM: f64 = 0.05;
 
 fn row(name: &'static str, latencies: &mut Latencies) -> Row {
     Row::time("aims", name, latencies).aiming(OPENING_AIM)

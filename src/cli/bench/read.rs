@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use annals::{Position, Query, Reader, Timestamp};
+use annals::{NewEvent, Position, Query, Reader, Store, Timestamp};
 
 use super::append::open;
 use super::population::{EVENTS_EACH, Population, Sort};
@@ -28,20 +28,23 @@ const NEVER_SEEN_AIM: f64 = 2e-6;
 pub(super) fn all(scratch: &Scratch, effort: Effort, report: &mut Report) -> Done {
     let path = scratch.fresh("read");
     let mut population = Population::new(effort.events);
-    fill(&path, &mut population, effort)?;
+    let store = open(&path, WRITTEN)?;
+    fill(&store, &path, &mut population, effort, &|_, event| event)?;
+    close(&store, &path)?;
+    drop(store);
     opening::closed(&path, WRITTEN, effort, report)?;
     let store = reading(&path)?;
     let reader = store.reader();
     let failed = |error: annals::Error| Failure::of_store(&error, &path);
     report.events = reader.tail().get();
-    scan(&reader, &Query::all(), "checked replay of all", effort, report).map_err(failed)?;
+    report.add(scan(&reader, &Query::all(), "checked replay of all", effort).map_err(failed)?);
     lookups(&reader, report).map_err(failed)?;
     known_subjects(&reader, &population, report).map_err(failed)?;
     unless_interrupted()?;
-    scan(&reader, &Query::all().types([some_type()]), "one type of 54", effort, report).map_err(failed)?;
+    report.add(scan(&reader, &Query::all().types([some_type()]), "one type of 54", effort).map_err(failed)?);
     let (since, until) = window(&reader).map_err(failed)?;
-    scan(&reader, &Query::all().since(since).until(until), "a window of time, 1 % of the log", effort, report)
-        .map_err(failed)?;
+    let one_percent = Query::all().since(since).until(until);
+    report.add(scan(&reader, &one_percent, "a window of time, 1 % of the log", effort).map_err(failed)?);
     drop(store);
     memory::of_a_reader(&path, "memory of a reader, after a close", report)?;
     condition::all(&path, population.subjects(), effort, report)?;
@@ -49,16 +52,24 @@ pub(super) fn all(scratch: &Scratch, effort: Effort, report: &mut Report) -> Don
     Ok(())
 }
 
-fn fill(path: &Path, population: &mut Population, effort: Effort) -> Done {
-    let store = open(path, WRITTEN)?;
-    let mut left = effort.events;
-    while left > 0 {
+/// Appends all events of a log, each as `change` leaves it, which is given its number too.
+pub(super) fn fill(
+    store: &Store,
+    path: &Path,
+    population: &mut Population,
+    effort: Effort,
+    change: &dyn Fn(u64, NewEvent) -> NewEvent,
+) -> Done {
+    let mut done = 0;
+    while done < effort.events {
         unless_interrupted()?;
-        let events = left.min(BATCH);
-        store.append(population.batch(events as usize)).map_err(|error| Failure::of_append(error, path))?;
-        left -= events;
+        let events = (effort.events - done).min(BATCH);
+        let batch = population.batch(events as usize).into_iter().zip(done..);
+        let batch = batch.map(|(event, number)| change(number, event));
+        store.append(batch).map_err(|error| Failure::of_append(error, path))?;
+        done += events;
     }
-    close(&store, path)
+    Ok(())
 }
 
 /// One event by its position, and the events of one subject, for subjects all over the log.
@@ -138,7 +149,7 @@ fn few_events(reader: &Reader, population: &Population, sort: Sort) -> annals::R
 }
 
 /// Reads a query several times: events that it gives in a second, and how long it takes.
-fn scan(reader: &Reader, query: &Query, name: &'static str, effort: Effort, report: &mut Report) -> annals::Result<()> {
+pub(super) fn scan(reader: &Reader, query: &Query, name: &'static str, effort: Effort) -> annals::Result<Row> {
     let (mut rates, mut times) = (Vec::new(), Latencies::default());
     let mut events = 0;
     for _ in 0..effort.runs {
@@ -156,17 +167,16 @@ fn scan(reader: &Reader, query: &Query, name: &'static str, effort: Effort, repo
         std::hint::black_box(data_bytes);
         rates.push(events as f64 / began.elapsed().max(Duration::from_nanos(1)).as_secs_f64());
     }
-    report.add(Row {
+    Ok(Row {
         p50: times.percentile(50),
         runs: rates.clone(),
         note: Some(text::counted(events, "event")),
         ..Row::new("read", name, "events/s", median(rates))
-    });
-    Ok(())
+    })
 }
 
 /// When the events in the middle of the log were recorded.
-fn window(reader: &Reader) -> annals::Result<(Timestamp, Timestamp)> {
+pub(super) fn window(reader: &Reader) -> annals::Result<(Timestamp, Timestamp)> {
     let tail = reader.tail().get();
     let time = |position: u64| -> annals::Result<Timestamp> {
         Ok(reader.event(Position::new(position.max(1)))?.map_or(Timestamp::MAX, |event| event.recorded_at()))

@@ -85,7 +85,7 @@ mod build;
 mod doc_tests;
 
 mod header;
-mod pages;
+pub(in crate::format) mod pages;
 mod sort;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -9,7 +9,7 @@ use crate::format::bytes::{Put, u64_at};
 use crate::format::{Bad, PAGE_BYTES, Parsed};
 
 /// Bytes of the space in one page.
-pub(super) const PAYLOAD_BYTES: usize = 4064;
+pub(in crate::format) const PAYLOAD_BYTES: usize = 4064;
 const CHECK_AT: usize = PAGE_BYTES - 8;
 
 type Payload = [u8; PAYLOAD_BYTES];
@@ -24,7 +24,8 @@ pub(super) fn file_offset(at: u64) -> u64 {
     (1 + at / PAYLOAD_BYTES as u64) * PAGE_BYTES as u64 + at % PAYLOAD_BYTES as u64
 }
 
-fn check(page: &[u8], salt: u64, offset: u64) -> u64 {
+/// The check of a page of the file, any but the header, that stands at `offset`.
+pub(in crate::format) fn page_check(page: &[u8], salt: u64, offset: u64) -> u64 {
     xxh3_64_with_seed(&page[..CHECK_AT], salt ^ offset)
 }
 
@@ -33,7 +34,7 @@ pub(crate) fn check_page(page: &[u8], salt: u64, offset: u64) -> Parsed<()> {
     let Some(found) = u64_at(page, CHECK_AT) else {
         return Err(Bad::new(offset + page.len() as u64, "a page of 4096 bytes", "the end of the file"));
     };
-    let expected = check(page, salt, offset);
+    let expected = page_check(page, salt, offset);
     if expected == found {
         return Ok(());
     }
@@ -88,7 +89,7 @@ impl<'a> Writer<'a> {
 /// Puts the check of every page but the header.
 pub(super) fn seal(file: &mut [u8], salt: u64) {
     for (index, page) in file.chunks_exact_mut(PAGE_BYTES).enumerate().skip(1) {
-        let check = check(page, salt, (index * PAGE_BYTES) as u64);
+        let check = page_check(page, salt, (index * PAGE_BYTES) as u64);
         Put(page).u64(CHECK_AT, check);
     }
 }
@@ -122,14 +123,14 @@ impl Checked {
 
 /// The space of a file, for reading. No byte of a page is seen before the page passed its check.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Space<'a> {
+pub(in crate::format) struct Space<'a> {
     file: &'a [u8],
     salt: u64,
     checked: &'a Checked,
 }
 
 impl<'a> Space<'a> {
-    pub(super) fn new(file: &'a [u8], salt: u64, checked: &'a Checked) -> Space<'a> {
+    pub(in crate::format) fn new(file: &'a [u8], salt: u64, checked: &'a Checked) -> Space<'a> {
         Space { file, salt, checked }
     }
 
@@ -158,7 +159,7 @@ impl<'a> Space<'a> {
 
     /// `N` bytes at a place of the space, all in one page.
     #[inline]
-    pub(super) fn array<const N: usize>(&self, at: u64) -> Parsed<&'a [u8; N]> {
+    pub(in crate::format) fn array<const N: usize>(&self, at: u64) -> Parsed<&'a [u8; N]> {
         let (page, within) = (1 + at / PAYLOAD_BYTES as u64, (at % PAYLOAD_BYTES as u64) as usize);
         let payload = self.payload(page as usize)?;
         payload[within..].first_chunk::<N>().ok_or_else(|| self.missing(page as usize + 1))
@@ -180,13 +181,13 @@ impl<'a> Space<'a> {
     }
 
     #[inline]
-    pub(super) fn u64(&self, at: u64) -> Parsed<u64> {
+    pub(in crate::format) fn u64(&self, at: u64) -> Parsed<u64> {
         self.array(at).map(|bytes| u64::from_le_bytes(*bytes))
     }
 
     /// A copy of `len` bytes, which may go over several pages. The caller knows that the file holds
     /// as many.
-    pub(super) fn copy(&self, mut at: u64, len: u64) -> Parsed<Vec<u8>> {
+    pub(in crate::format) fn copy(&self, mut at: u64, len: u64) -> Parsed<Vec<u8>> {
         let mut rest = len as usize;
         let mut bytes = Vec::with_capacity(rest);
         while rest > 0 {
@@ -200,7 +201,7 @@ impl<'a> Space<'a> {
     }
 
     /// Checks every page, whether it was checked before or not.
-    pub(super) fn check_all(&self) -> Parsed<()> {
+    pub(in crate::format) fn check_all(&self) -> Parsed<()> {
         let pages = self.file.chunks_exact(PAGE_BYTES).enumerate().skip(1);
         pages
             .filter_map(|(page, bytes)| Some((page, bytes.first_chunk()?)))

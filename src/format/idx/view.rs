@@ -239,7 +239,8 @@ impl Postings<'_> {
         self.back - self.front
     }
 
-    fn row(&self, index: u32) -> Parsed<u32> {
+    /// The row of this index among all of the term.
+    pub(crate) fn row(&self, index: u32) -> Parsed<u32> {
         if self.term.count == 1 {
             return Ok(self.term.last_row);
         }

@@ -293,6 +293,10 @@ impl Dictionary {
             .or_else(|| self.references(column)?.find(|(_, known)| *known == string).map(|(reference, _)| reference))
     }
 
+    pub(crate) fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
     pub(crate) fn template(&self, index: usize) -> Option<&Template> {
         self.templates.get(index)
     }

@@ -35,7 +35,7 @@ pub(crate) mod page;
 mod places;
 mod rows;
 pub(crate) mod sections;
-mod stems;
+pub(crate) mod stems;
 pub(crate) mod strings;
 pub(crate) mod terms;
 #[cfg(test)]

@@ -52,6 +52,75 @@ impl SealedSegment {
         Ok(())
     }
 
+    /// The version of a subject's last event here, as the term index has it. Other subjects may share its hash.
+    pub(crate) fn last_version_by_index(&self, hash: u64) -> Result<Option<u64>> {
+        let mut last = None;
+        self.entries(hash, &mut |entry| {
+            if let Entry::Subject { last_version, .. } = entry {
+                last = last.max(Some(last_version));
+            }
+        })?;
+        Ok(last)
+    }
+
+    /// The position of a subject's event of one version, at or before `horizon`.
+    pub(crate) fn position_of_version(
+        &self,
+        subject: &str,
+        hash: u64,
+        version: u64,
+        horizon: Position,
+    ) -> Result<Option<Position>> {
+        match self.halve_to_version(subject, hash, version) {
+            Ok(found) => Ok(found.filter(|position| *position <= horizon)),
+            // A block on the way may be damaged that need not be read at all.
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                let mut found = None;
+                self.each_row_of(subject, hash, horizon, &mut |row| {
+                    found = (row.event.version() == version).then(|| row.event.position());
+                    Ok(found.is_none() && row.event.version() > version)
+                })?;
+                Ok(found)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The versions of a subject rise by one from row to row, so any block tells on which side of it to look.
+    fn halve_to_version(&self, subject: &str, hash: u64, version: u64) -> Result<Option<Position>> {
+        let mut blocks = self.blocks_or_all(&[hash])?;
+        let (mut low, mut high) = (0, blocks.len());
+        let mut rows = Vec::new();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let number = blocks[middle];
+            let block = self.block(number)?;
+            let references = block.references_where(StringColumn::Subject, &mut |known| known == subject);
+            rows.clear();
+            block.rows_where(StringColumn::Subject, &references, 0..block.rows(), &mut rows);
+            let Some(&first) = rows.first() else {
+                // It was named for another term of this hash.
+                blocks.remove(middle);
+                high -= 1;
+                continue;
+            };
+            let damaged = |bad: Box<Bad>| self.corruption(&bad, 0, self.rows_range(number));
+            match version.checked_sub(block.version(first).map_err(damaged)?) {
+                None => high = middle,
+                Some(above) => match usize::try_from(above).ok().and_then(|above| rows.get(above)) {
+                    None => low = middle + 1,
+                    Some(&row) if block.version(row).map_err(damaged)? == version => {
+                        return Ok(Some(self.position(number * BLOCK_ROWS + row)));
+                    }
+                    Some(_) => {
+                        return Err(self.damage(0, format!("version {version}"), "another", self.rows_range(number)));
+                    }
+                },
+            }
+        }
+        Ok(None)
+    }
+
     /// Position and version of a subject's last event at or before `horizon`.
     pub(crate) fn last_of_subject(
         &self,

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use zstd::dict::DecoderDictionary;
 
 pub(crate) use cursor::Cursor;
+pub(crate) use terms::TermWalk;
 
 use crate::error::{Corruption, Error, ErrorKind, Result, newer_format};
 use crate::event::LogId;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::SealedSegment;
 use crate::error::Result;
 use crate::format::sealed::footer::SectionId;
-use crate::format::sealed::terms::{Entry, FilterView, TermsPage, parse_filter, view_filter};
+use crate::format::sealed::terms::{Entries, Entry, FilterView, TermsDirectory, TermsPage, parse_filter, view_filter};
 use crate::segment::seal::RowTerms;
 
 /// The filter's section, checked once.
@@ -106,6 +106,17 @@ impl SealedSegment {
         Ok(())
     }
 
+    /// How many bits of a hash the term index keeps, and how many entries it has.
+    pub(crate) fn terms_kept(&self) -> Result<(u8, u64)> {
+        let directory = self.term_directory()?;
+        Ok((directory.bits(), directory.entries()))
+    }
+
+    /// Walks through the hashes of the term index.
+    pub(crate) fn walk_terms(&self) -> Result<TermWalk<'_>> {
+        Ok(TermWalk { segment: self, directory: self.term_directory()?, page: 0, at: 0, entries: None })
+    }
+
     /// Holds the index against one made anew from the same events: the bytes must be the same.
     pub(crate) fn check_terms_are(&self, terms: RowTerms) -> Result<()> {
         let whole = 0..self.rows();
@@ -125,5 +136,36 @@ impl SealedSegment {
         let sections = self.footer.sections.iter().map(|section| section.offset..section.offset + section.stored);
         let footer_at = self.tail.footer_at;
         sections.chain(std::iter::once(footer_at..footer_at + u64::from(self.tail.footer_len))).collect()
+    }
+}
+
+/// A place in the term index of a segment.
+pub(crate) struct TermWalk<'a> {
+    segment: &'a SealedSegment,
+    directory: &'a TermsDirectory,
+    /// The next page.
+    page: usize,
+    /// Where the page in hand stands in the file.
+    at: u64,
+    entries: Option<Entries<'a>>,
+}
+
+impl TermWalk<'_> {
+    /// The truncated hash of the next entry, not below the one before, and how many bits it has. Every page is checked.
+    pub(crate) fn next_hash(&mut self) -> Result<Option<(u64, u8)>> {
+        let segment = self.segment;
+        loop {
+            if let Some(entry) = self.entries.as_mut().and_then(Iterator::next) {
+                let (hash, _) = entry.map_err(|bad| segment.corruption(&bad, self.at, 0..segment.rows()))?;
+                return Ok(Some((hash, self.directory.bits())));
+            }
+            if self.page == self.directory.page_count() {
+                return Ok(None);
+            }
+            let (at, bytes) = segment.term_page(self.page)?;
+            let page = TermsPage::parse(bytes, self.directory);
+            self.entries = Some(page.map_err(|bad| segment.corruption(&bad, at, 0..segment.rows()))?.entries());
+            (self.page, self.at) = (self.page + 1, at);
+        }
     }
 }

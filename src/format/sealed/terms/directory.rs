@@ -98,8 +98,12 @@ impl TermsDirectory {
         self.firsts.len()
     }
 
+    /// Bits of a hash that the entries have.
+    pub(crate) fn bits(&self) -> u8 {
+        self.shape.bits
+    }
+
     /// How many entries all pages have.
-    #[cfg(test)]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }

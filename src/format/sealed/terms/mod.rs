@@ -91,7 +91,7 @@ mod write;
 pub(crate) use build::{EncodedTerms, TermsBuilder};
 pub(crate) use directory::TermsDirectory;
 pub(crate) use filter::{FilterView, parse_filter, view_filter};
-pub(crate) use page::{Entry, TermsPage};
+pub(crate) use page::{Entries, Entry, TermsPage};
 
 /// Rows of one block.
 pub(crate) const BLOCK_ROWS: u32 = 1024;

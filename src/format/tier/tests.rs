@@ -1,0 +1,185 @@
+//! Runs against a plain list of pairs, and under damage.
+
+use std::convert::Infallible;
+
+use super::{Covered, Templates, TierHeader, TierView, TierWriter, entry, keep};
+use crate::event::LogId;
+use crate::format::idx::Checked;
+use crate::format::leaf::Hash;
+use crate::format::{PAGE_BYTES, Parsed};
+use crate::position::Position;
+
+/// The bytes of a run.
+pub(super) fn write(
+    log: LogId,
+    first: Position,
+    root: Hash,
+    covered: &[Covered],
+    templates: &Templates,
+    entries: &[u64],
+) -> Vec<u8> {
+    let mut file = Vec::new();
+    let put = |at: u64, bytes: &[u8]| {
+        let end = at as usize + bytes.len();
+        if file.len() < end {
+            file.resize(end, 0);
+        }
+        file[at as usize..end].copy_from_slice(bytes);
+        Ok::<(), Infallible>(())
+    };
+    let mut writer = TierWriter::new(log, first, root, covered, templates, put).unwrap();
+    entries.iter().for_each(|entry| writer.push(*entry).unwrap());
+    let len = writer.finish().unwrap();
+    assert_eq!(file.len() as u64, len);
+    file
+}
+
+/// Segments that keep so many bits each, and the hashes in each.
+struct Sample {
+    covered: Vec<Covered>,
+    hashes: Vec<Vec<u64>>,
+    bytes: Vec<u8>,
+}
+
+fn sample(widths: &[u8], per_segment: u64) -> Sample {
+    let mut state = 7u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state ^ (state >> 29)
+    };
+    let common: Vec<u64> = (0..5).map(|_| next()).collect();
+    let hashes: Vec<Vec<u64>> =
+        widths.iter().map(|_| (0..per_segment).map(|_| next()).chain(common.iter().copied()).collect()).collect();
+    let covered: Vec<Covered> =
+        widths.iter().zip(&hashes).map(|(width, hashes)| Covered::new(10, *width, hashes.len() as u64)).collect();
+    let mut entries: Vec<u64> = widths
+        .iter()
+        .zip(&hashes)
+        .zip(0..)
+        .flat_map(|((width, hashes), number)| {
+            hashes.iter().map(move |hash| entry(hash >> (64 - width), *width, number))
+        })
+        .collect();
+    entries.sort_unstable();
+    entries.dedup();
+    let bytes = write(LogId([3; 16]), Position::new(1), [5; 32], &covered, &Templates::default(), &entries);
+    Sample { covered, hashes, bytes }
+}
+
+fn find(bytes: &[u8], hash: u64) -> Parsed<Vec<u16>> {
+    let header = TierHeader::read(bytes).valid().unwrap();
+    let checked = Checked::new(bytes.len() as u64);
+    let view = TierView::new(bytes, &header, &checked);
+    let segments = view.segments()?;
+    let mut found = Vec::new();
+    view.find(hash, &segments, &mut found)?;
+    Ok(found)
+}
+
+#[test]
+fn every_segment_that_has_a_term_is_named_and_few_others() {
+    for widths in [vec![32; 40], vec![20, 48, 12, 20, 21, 33, 48, 12], vec![48], vec![17; 300]] {
+        let sample = sample(&widths, 500);
+        let header = TierHeader::read(&sample.bytes).valid().unwrap();
+        let checked = Checked::new(sample.bytes.len() as u64);
+        let view = TierView::new(&sample.bytes, &header, &checked);
+        view.check_all().unwrap();
+        assert_eq!(view.segments().unwrap(), sample.covered);
+        let wanted = |hash: u64| -> Vec<u16> {
+            let has = |(segment, hashes): (&Covered, &Vec<u64>)| {
+                hashes.iter().any(|known| keep(*known, segment.width) == keep(hash, segment.width))
+            };
+            let named = sample.covered.iter().zip(&sample.hashes).zip(0u16..);
+            named.filter(|(pair, _)| has(*pair)).map(|(_, number)| number).collect()
+        };
+        let all: Vec<u64> = sample.hashes.iter().flatten().step_by(41).copied().collect();
+        let absent = (0..400u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for hash in all.into_iter().chain(absent).chain([0, u64::MAX, 1 << 63]) {
+            let mut found = vec![9];
+            view.find(hash, &sample.covered, &mut found).unwrap();
+            assert_eq!(found[1..], wanted(hash), "{hash:x} of {widths:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_of_nothing_finds_nothing() {
+    let bytes = write(LogId([3; 16]), Position::new(1), [5; 32], &[Covered::new(1, 12, 0)], &Templates::default(), &[]);
+    for hash in [0, 1, u64::MAX] {
+        assert_eq!(find(&bytes, hash).unwrap(), Vec::<u16>::new());
+    }
+}
+
+/// No bit that is flipped makes a term absent: it is an error, or the answer is the same.
+#[test]
+fn flipped_bits_are_errors_or_harmless() {
+    let sample = sample(&[20, 20, 33], 60);
+    let terms: Vec<u64> = sample.hashes.iter().flatten().step_by(17).copied().collect();
+    let good: Vec<Vec<u16>> = terms.iter().map(|hash| find(&sample.bytes, *hash).unwrap()).collect();
+    for at in 0..sample.bytes.len() {
+        let mut bytes = sample.bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        if TierHeader::read(&bytes).valid().is_none() {
+            continue;
+        }
+        assert!(at >= PAGE_BYTES, "a header with byte {at} flipped is not valid");
+        for (hash, good) in terms.iter().zip(&good).step_by(1 + at % 3) {
+            assert!(find(&bytes, *hash).is_ok_and(|found| found == *good) || find(&bytes, *hash).is_err(), "byte {at}");
+        }
+        let header = TierHeader::read(&bytes).valid().unwrap();
+        let checked = Checked::new(bytes.len() as u64);
+        assert!(TierView::new(&bytes, &header, &checked).check_all().is_err(), "byte {at} went unnoticed");
+    }
+    for len in (0..sample.bytes.len()).step_by(97) {
+        let cut = &sample.bytes[..len];
+        if let Some(header) = TierHeader::read(cut).valid() {
+            let checked = Checked::new(len as u64);
+            assert!(TierView::new(cut, &header, &checked).check_all().is_err(), "{len} bytes");
+        }
+    }
+}
+
+/// What fits its checks and makes no sense is found out all the same.
+#[test]
+fn entries_out_of_order_or_of_no_segment_are_errors() {
+    let covered = [Covered::new(4, 12, 2), Covered::new(4, 12, 2)];
+    let run =
+        |entries: &[u64]| write(LogId([3; 16]), Position::new(1), [5; 32], &covered, &Templates::default(), entries);
+    let hash = 5 << 61;
+    let of = |number| entry(hash >> 52, 12, number);
+    assert_eq!(find(&run(&[of(0), of(1)]), hash).unwrap(), [0, 1]);
+    assert!(find(&run(&[of(1), of(0)]), hash).is_err());
+    assert!(find(&run(&[of(1), of(1)]), hash).is_err());
+    assert!(find(&run(&[of(2)]), hash).is_err());
+}
+
+#[test]
+fn templates_come_back_and_too_many_are_left_out() {
+    use crate::format::sealed::dictionary::IdCandidate;
+    use crate::format::sealed::ids::{Mode, Template};
+    let template = |number: i64| Template::new("k".into(), "wiki-\x02".into(), Mode::Position(number)).unwrap();
+    let mut templates = Templates::default();
+    templates.add(&template(-7), 1..=1);
+    templates.add(&template(3), 0..=0);
+    let mut later = Templates::default();
+    later.add(&template(3), 0..=2);
+    templates.add_all(&later, 4);
+    let covered = [Covered::new(1, 12, 0); 7];
+    let bytes = write(LogId([3; 16]), Position::new(1), [5; 32], &covered, &templates, &[]);
+    let header = TierHeader::read(&bytes).valid().unwrap();
+    let checked = Checked::new(bytes.len() as u64);
+    let read = TierView::new(&bytes, &header, &checked).templates().unwrap();
+    assert_eq!(read, templates);
+    let mut found = Vec::new();
+    read.candidates("wiki-10", |candidate, segments| found.push((candidate, segments)));
+    let at = |position| IdCandidate::Position(Position::new(position));
+    assert_eq!(found, [(at(17), 1..=1), (at(7), 0..=6)]);
+
+    (0..2000).for_each(|number| templates.add(&template(number), 0..=0));
+    assert!(templates.is_overflown());
+    let bytes = write(LogId([3; 16]), Position::new(1), [5; 32], &covered, &templates, &[]);
+    let header = TierHeader::read(&bytes).valid().unwrap();
+    assert!(header.any_id);
+    let checked = Checked::new(bytes.len() as u64);
+    assert!(TierView::new(&bytes, &header, &checked).templates().unwrap().is_overflown());
+}
