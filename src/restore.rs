@@ -32,6 +32,7 @@ use crate::position::Position;
 use crate::report::{Progress, Restored};
 use crate::segment::Segment;
 use crate::segment::sealed::SealedSegment;
+use crate::segment::sealed::shelf::Shelf;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -114,7 +115,7 @@ fn restore(
                 .hinting("a backup without ANCHOR was never finished; run `annals backup` into it again"));
         }
     };
-    let (log, _, recovery) = follow::open(Arc::clone(source), from, limits::CACHE_BYTES_DEFAULT)?;
+    let (log, _, recovery) = follow::open(Arc::clone(source), from, Shelf::new(limits::CACHE_BYTES_DEFAULT))?;
     if let Some(damage) = log.damage.read().first() {
         return Err(damage.clone().into());
     }

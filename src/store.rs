@@ -28,6 +28,7 @@ use crate::query::run::{OnDamage, Run};
 use crate::reader::Reader;
 use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
+use crate::segment::sealed::shelf::Shelf;
 use crate::snapshot::{Snapshots, Writes};
 use crate::{describe, receipt, trace, verify};
 
@@ -98,7 +99,8 @@ impl Store {
     pub(crate) fn open_with(options: Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Store> {
         check_options(&options)?;
         if options.read_only {
-            let (log, follower, recovery) = follow::open(storage, path, options.cache_bytes)?;
+            let (log, follower, recovery) =
+                follow::open(storage, path, Shelf::new(options.cache_bytes).with_threads(options.background))?;
             let follower = Arc::new(follower);
             let lister = Arc::clone(&follower);
             let _ = log.lister.set(Lister(Box::new(move |log| lister.relist(log))));

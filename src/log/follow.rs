@@ -58,8 +58,8 @@ pub(crate) struct Follower {
 }
 
 /// Opens for reading.
-pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, cache_bytes: u64) -> Result<(Arc<Log>, Follower, Recovery)> {
-    let shelf = Arc::new(Shelf::new(cache_bytes));
+pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Result<(Arc<Log>, Follower, Recovery)> {
+    let shelf = Arc::new(shelf);
     match files::what_is(&*storage)? {
         Directory::Store => {}
         Directory::Foreign => return Err(not_a_store(root)),

@@ -299,7 +299,7 @@ fn assemble(
         ));
     }
     let Some(newest) = look.files.last() else { return Err(Error::invalid("no segment was begun")) };
-    let shelf = Arc::new(Shelf::new(wanted.cache_bytes));
+    let shelf = Arc::new(Shelf::new(wanted.cache_bytes).with_threads(wanted.background));
     let mut segments = sealed_segments(&storage, &shelf, &look);
     segments.extend(look.files.iter().map(|file| {
         let raw = RawSegment::new(Arc::clone(&storage), file.path.clone(), file.header, file.end, file.next);

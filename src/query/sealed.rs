@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use super::plan::{Bounded, How};
 use super::run::{Asked, OnDamage, meet};
@@ -21,6 +22,8 @@ use crate::position::Position;
 use crate::query::Item;
 use crate::segment::Cursor;
 use crate::segment::sealed::SealedSegment;
+use crate::segment::sealed::ahead::Ahead;
+use crate::segment::sealed::shelf::Walk;
 use crate::time::Timestamp;
 
 /// The rows of a sealed segment that an item's positions admit, half open.
@@ -243,10 +246,20 @@ pub(crate) struct SealedPlace {
     /// Rows that are left of the block in hand.
     rows: std::vec::IntoIter<u32>,
     cursor: Cursor,
+    /// Counts it among the readers of whole blocks.
+    _walk: Option<Walk>,
+    /// Blocks that are still read before a thread is started that decodes ahead; `None` if none will be, or it was.
+    ahead_in: Option<usize>,
+    ahead: Option<Ahead>,
 }
 
+/// Blocks that are read before it is worth while to decode ahead.
+const BLOCKS_BEFORE_AHEAD: usize = 2;
+/// Blocks that have to be left then.
+const BLOCKS_LEFT_FOR_AHEAD: usize = 6;
+
 impl SealedPlace {
-    pub(crate) fn enter(segment: &SealedSegment, asked: &Asked) -> Result<SealedPlace> {
+    pub(crate) fn enter(segment: &Arc<SealedSegment>, asked: &Asked) -> Result<SealedPlace> {
         let mut blocks = blocks(&asked.log, segment, &asked.items, asked.horizon)?;
         if asked.query.reverse {
             blocks.reverse();
@@ -255,13 +268,39 @@ impl SealedPlace {
             true => Chooser::default(),
             false => Chooser::new(segment, &asked.items, asked.horizon)?,
         };
-        let cursor = Cursor::walking(chooser.takes_all());
-        Ok(SealedPlace { chooser, blocks: blocks.into_iter(), rows: Vec::new().into_iter(), cursor })
+        let walks = chooser.takes_all();
+        let may_look_ahead = walks
+            && asked.with_data
+            && !asked.query.reverse
+            && blocks.len() >= BLOCKS_BEFORE_AHEAD + BLOCKS_LEFT_FOR_AHEAD
+            && asked.left > (BLOCKS_BEFORE_AHEAD + BLOCKS_LEFT_FOR_AHEAD) as u64 * u64::from(BLOCK_ROWS);
+        Ok(SealedPlace {
+            chooser,
+            blocks: blocks.into_iter(),
+            rows: Vec::new().into_iter(),
+            cursor: Cursor::walking(walks),
+            _walk: walks.then(|| Walk::begin(&segment.shelf)),
+            ahead_in: may_look_ahead.then_some(BLOCKS_BEFORE_AHEAD),
+            ahead: None,
+        })
+    }
+
+    /// Lets the next blocks be decoded while the rows of this one are read.
+    fn look_ahead(&mut self, segment: &Arc<SealedSegment>, number: u32) {
+        let left = self.blocks.as_slice();
+        match self.ahead_in {
+            Some(0) => (self.ahead, self.ahead_in) = (Ahead::start(segment), None),
+            Some(blocks) => self.ahead_in = Some(blocks - 1),
+            None => {}
+        }
+        if let Some(ahead) = &mut self.ahead {
+            ahead.at(number, left);
+        }
     }
 
     pub(crate) fn run(
         &mut self,
-        segment: &SealedSegment,
+        segment: &Arc<SealedSegment>,
         asked: &mut Asked,
         damage: &mut OnDamage<'_>,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
@@ -269,6 +308,7 @@ impl SealedPlace {
         loop {
             let Some(row) = self.rows.next() else {
                 let Some(number) = self.blocks.next() else { return Ok(ControlFlow::Continue(())) };
+                self.look_ahead(segment, number);
                 match segment.block_at(&mut self.cursor, number) {
                     Ok(block) => {
                         let mut rows = self.chooser.rows(number, &block);

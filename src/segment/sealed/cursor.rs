@@ -44,8 +44,8 @@ impl SealedSegment {
         let here = cursor.at.as_ref().is_some_and(|at| (at.segment, at.number) == (self.name, number));
         if !here {
             cursor.at = None;
-            // Whoever reads all of it once has no use for a place on the shelf.
-            let block = match cursor.whole_blocks {
+            // Whoever reads all of it once, and alone, has no use for a place on the shelf.
+            let block = match cursor.whole_blocks && !self.shelf.is_walked_by_several() {
                 true => self.shelf.head(self.name, number).map_or_else(|| self.read_block(number).map(Arc::new), Ok)?,
                 false => self.block(number)?,
             };
@@ -114,7 +114,7 @@ impl SealedSegment {
         if held {
             return Ok(());
         }
-        let found = if once {
+        let found = if once && !self.shelf.is_walked_by_several() {
             let mut raw = Vec::new();
             self.read_page(at.number, &at.block, page, &mut raw)?;
             Arc::new(raw)

@@ -4,6 +4,7 @@
 //! asked for: the directory of the blocks, the strings, the term index and its filter through a
 //! mapping; blocks and payload pages through a cache that all segments of the log share.
 
+pub(crate) mod ahead;
 mod archived;
 mod cursor;
 mod lookup;
@@ -41,7 +42,7 @@ pub(crate) struct SealedSegment {
     pub(crate) path: PathBuf,
     tail: Tail,
     storage: Arc<dyn Storage>,
-    shelf: Arc<Shelf>,
+    pub(crate) shelf: Arc<Shelf>,
     /// Its name on the shelf.
     name: u64,
     blocks: OnceLock<Blocks>,

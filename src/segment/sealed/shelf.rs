@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quick_cache::Weighter;
@@ -50,6 +50,30 @@ pub(crate) struct Shelf {
     pieces: Cache<PieceKey, Piece, ByBytes>,
     open: Mutex<VecDeque<(u64, Arc<dyn File>)>>,
     names: AtomicU64,
+    /// Readers that go through whole blocks now; read by each of them to see whether it is alone. A hint, so no ordering
+    /// is needed.
+    walks: AtomicUsize,
+    bytes: u64,
+    threads: bool,
+}
+
+/// A reader that goes through whole blocks, counted for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    shelf: Arc<Shelf>,
+}
+
+impl Walk {
+    pub(crate) fn begin(shelf: &Arc<Shelf>) -> Walk {
+        shelf.walks.fetch_add(1, Ordering::Relaxed);
+        Walk { shelf: Arc::clone(shelf) }
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        self.shelf.walks.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shelf {
@@ -59,7 +83,30 @@ impl Shelf {
             pieces: Cache::with_weighter(pieces, cache_bytes, ByBytes),
             open: Mutex::new(VecDeque::new()),
             names: AtomicU64::new(1),
+            walks: AtomicUsize::new(0),
+            bytes: cache_bytes,
+            threads: false,
         }
+    }
+
+    /// The same for a log whose readers may be helped by threads; one core has nothing to help with.
+    pub(crate) fn with_threads(self, threads: bool) -> Shelf {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Shelf { threads: threads && cores > 1, ..self }
+    }
+
+    pub(super) fn has_threads(&self) -> bool {
+        self.threads
+    }
+
+    /// Bytes that it holds at most.
+    pub(super) fn capacity(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether what one reader of whole blocks decodes is of use to another one now.
+    pub(super) fn is_walked_by_several(&self) -> bool {
+        self.walks.load(Ordering::Relaxed) > 1
     }
 
     /// A name for one more opened segment.
