@@ -353,20 +353,44 @@ pub(crate) struct Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
-    /// Nothing in it can match.
-    Skipped,
+    /// Nothing in it can match, and why not.
+    Skipped(Why),
     /// So many rows are read one after the other.
     Scan(u64),
     /// So many rows are read that the index names.
     Index(u64),
-    /// Of a sealed segment: in so many of its blocks rows are looked for, by the index and times.
-    Blocks { read: u64, of: u64, rows: u64 },
+    /// Of a sealed segment: in so many of its blocks rows are looked for, by the index and times; with so many pages of
+    /// data, and so many stored bytes in all.
+    Blocks { read: u64, of: u64, rows: u64, pages: u64, bytes: u64 },
+}
+
+/// Why a segment is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Positions,
+    Times,
+    /// Its own index has none of the terms together.
+    Terms,
+    /// A lookup tier over many segments does not name it.
+    Tier,
+}
+
+impl Why {
+    fn as_str(self) -> &'static str {
+        match self {
+            Why::Positions => "no position that is asked for",
+            Why::Times => "all its times lie outside",
+            Why::Terms => "its index has no match",
+            Why::Tier => "the lookup tier does not name it",
+        }
+    }
 }
 
 impl How {
-    pub(crate) fn of(found: &Candidates) -> How {
+    /// How a raw segment is read, of which nothing else rules anything out than positions, times and its index.
+    pub(crate) fn of(found: &Candidates, why_not: impl FnOnce() -> Why) -> How {
         match found {
-            nothing if nothing.is_empty() => How::Skipped,
+            nothing if nothing.is_empty() => How::Skipped(why_not()),
             Candidates::Ranges(_) => How::Scan(found.len()),
             Candidates::Rows(_) => How::Index(found.len()),
         }
@@ -374,7 +398,7 @@ impl How {
 
     fn rows(self) -> u64 {
         match self {
-            How::Skipped => 0,
+            How::Skipped(_) => 0,
             How::Scan(rows) | How::Index(rows) | How::Blocks { rows, .. } => rows,
         }
     }
@@ -384,7 +408,7 @@ impl Plan {
     /// Segments that are not touched.
     #[must_use]
     pub fn segments_skipped(&self) -> u64 {
-        self.steps.iter().filter(|step| step.how == How::Skipped).count() as u64
+        self.steps.iter().filter(|step| matches!(step.how, How::Skipped(_))).count() as u64
     }
 
     /// Events that are read, of those that the log holds.
@@ -402,11 +426,11 @@ impl fmt::Display for Plan {
             let span = format!("{}..{}", step.first, step.last);
             write!(f, "{:<34} {span:>21}  ", step.file.display())?;
             match step.how {
-                How::Skipped => writeln!(f, "skipped: its index and times admit no match")?,
+                How::Skipped(why) => writeln!(f, "skipped: {}", why.as_str())?,
                 How::Scan(rows) => writeln!(f, "scan {rows} of {} events", step.rows)?,
                 How::Index(rows) => writeln!(f, "index: {rows} of {} events", step.rows)?,
-                How::Blocks { read, of, rows } => {
-                    writeln!(f, "{read} of {of} blocks: {rows} of {} events", step.rows)?;
+                How::Blocks { read, of, rows, pages, bytes } => {
+                    writeln!(f, "{read} of {of} blocks, {pages} pages, {bytes} bytes: {rows} of {} events", step.rows)?
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::plan::{self, Bounded, How, Plan, Step};
+use super::plan::{self, Bounded, How, Plan, Step, Why};
 use super::raw::RawPlace;
 use super::sealed::SealedPlace;
 use super::terms::Left;
@@ -288,8 +288,12 @@ fn explain_once(log: &Log, query: &Query, horizon: Position) -> Result<Plan> {
             left = Left::at(log, &segments, place, &items);
         }
         let how = match segment {
-            _ if left.as_ref().is_some_and(|left| left.from(place) != place) => How::Skipped,
-            Segment::Raw(raw) => How::of(&plan::candidates(log, raw, &items, horizon)?),
+            _ if left.as_ref().is_some_and(|left| left.from(place) != place) => How::Skipped(Why::Tier),
+            Segment::Raw(raw) => How::of(&plan::candidates(log, raw, &items, horizon)?, || {
+                let (first, last) = (raw.base().get(), raw.next().get());
+                let is_asked = |bounded: &Bounded| bounded.positions.start < last && bounded.positions.end > first;
+                if items.iter().any(is_asked) { Why::Terms } else { Why::Positions }
+            }),
             Segment::Sealed(sealed) => super::sealed::how(log, sealed, &items, horizon)?,
         };
         let last = Position::new(segment.next().get() - 1).min(horizon);

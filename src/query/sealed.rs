@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use super::plan::{Bounded, How};
+use super::plan::{Bounded, How, Why};
 use super::run::{Asked, OnDamage, meet};
 use super::terms::Group;
 use crate::error::{ErrorKind, Result};
@@ -97,10 +97,6 @@ fn constraints<'b>(log: &Log, segment: &SealedSegment, bounded: &'b Bounded) -> 
     Ok(bounded.terms.resolved(bounded.item.types.as_deref(), names))
 }
 
-fn is_timed(item: &Item) -> bool {
-    [item.since, item.until, item.occurred_since, item.occurred_until].iter().any(Option::is_some)
-}
-
 fn overlaps(item: &Item, recorded: (i64, i64), occurred: (i64, i64)) -> bool {
     item.since.is_none_or(|since| recorded.1 >= since.as_nanos())
         && item.until.is_none_or(|until| recorded.0 < until.as_nanos())
@@ -147,14 +143,6 @@ impl Chooser {
             let item = &chooser.item;
             chooser.columns.is_empty() && item.tags.is_empty() && item.causes.is_none()
         })
-    }
-
-    /// The rows of the segment, if all of one range are read and no block has to be asked.
-    fn whole_range(&self) -> Option<Range<u32>> {
-        match &*self.items {
-            [only] if self.takes_all() && !is_timed(&only.item) => Some(only.rows.clone()),
-            _ => None,
-        }
     }
 
     /// The rows of a block that may match, ascending, counted from the segment's first.
@@ -369,21 +357,35 @@ impl SealedPlace {
 pub(crate) fn how(log: &Log, segment: &SealedSegment, items: &[Bounded], horizon: Position) -> Result<How> {
     let blocks = blocks(log, segment, items, horizon)?;
     if blocks.is_empty() {
-        return Ok(How::Skipped);
+        let asked = |bounded: &&Bounded| !rows_of(segment, bounded, horizon).is_empty();
+        let timely = |bounded: &Bounded| overlaps(&bounded.item, segment.footer.recorded, segment.footer.occurred);
+        return Ok(How::Skipped(match items.iter().find(asked) {
+            None => Why::Positions,
+            Some(_) if !items.iter().filter(asked).any(timely) => Why::Times,
+            Some(_) => Why::Terms,
+        }));
     }
     let chooser = Chooser::new(segment, items, horizon)?;
     let mut cursor = Cursor::default();
-    let mut rows = 0;
+    let (mut rows, mut pages, mut bytes) = (0, 0, 0);
     for number in &blocks {
-        rows += match chooser.whole_range() {
-            Some(range) => {
-                let first = number * BLOCK_ROWS;
-                u64::from(range.end.min(first + BLOCK_ROWS).saturating_sub(range.start.max(first)))
+        let block = segment.block_at(&mut cursor, *number)?;
+        let chosen = chooser.rows(*number, &block);
+        let mut touched = vec![false; block.page_count() as usize];
+        for row in &chosen {
+            // A place that cannot be read is met, and named, by whoever reads the event.
+            let Ok(place) = block.payload(row % BLOCK_ROWS) else { continue };
+            if let Some(page) = touched.get_mut(place.page as usize).filter(|_| place.len > 0) {
+                *page = true;
             }
-            None => chooser.rows(*number, &*segment.block_at(&mut cursor, *number)?).len() as u64,
-        };
+        }
+        let stored = (0u32..).zip(&touched).filter(|(_, touched)| **touched).filter_map(|(page, _)| block.page(page));
+        let (count, stored) = stored.fold((0, 0), |(count, sum), page| (count + 1, sum + u64::from(page.stored)));
+        rows += chosen.len() as u64;
+        pages += count;
+        bytes += stored + u64::from(segment.block_entry(*number)?.head_len);
     }
-    Ok(How::Blocks { read: blocks.len() as u64, of: u64::from(segment.footer.blocks), rows })
+    Ok(How::Blocks { read: blocks.len() as u64, of: u64::from(segment.footer.blocks), rows, pages, bytes })
 }
 
 /// The columns whose strings an item asks for, any of some.
