@@ -6,6 +6,7 @@
 mod append;
 mod condition;
 mod disk;
+mod fanout;
 mod image;
 mod memory;
 mod opening;
@@ -132,7 +133,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 11] = [
+    let steps: [(&str, Step); 12] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
@@ -140,6 +141,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         ("the slowest of many synced appends", slowest::synced),
         ("the slowest of many written appends", slowest::written),
         ("reads", read::all),
+        ("subscribers and projections", fanout::all),
         ("states", state::all),
         ("sealed segments", sealed::large),
         ("lookups over many sealed segments", sealed::many),

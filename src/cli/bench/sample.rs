@@ -15,6 +15,10 @@ impl Latencies {
         result
     }
 
+    pub(super) fn add(&mut self, took: Duration) {
+        self.0.push(took.as_nanos() as u64);
+    }
+
     pub(super) fn extend(&mut self, other: Latencies) {
         self.0.extend(other.0);
     }
