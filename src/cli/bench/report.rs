@@ -211,6 +211,7 @@ fn figure(value: f64, unit: &str) -> String {
         "seconds" => text::span(Duration::from_secs_f64(value.max(0.0))),
         "bytes" => text::bytes(value as u64),
         "percent" => format!("{value:.1} %"),
+        "times" => format!("{value:.2} times"),
         _ => text::count(value as u64),
     }
 }
@@ -224,6 +225,7 @@ mod tests {
         assert_eq!(figure(0.0123, "seconds"), "12.3 ms");
         assert_eq!(figure(1.5 * 1024.0 * 1024.0, "bytes"), "1.5 MiB");
         assert_eq!(figure(-0.44, "percent"), "-0.4 %");
+        assert_eq!(figure(1.254, "times"), "1.25 times");
         assert_eq!(figure(38.7, "bytes each"), "38");
         assert_eq!(figure(f64::NAN, "bytes"), "–");
     }
