@@ -12,6 +12,8 @@ mod handles;
 mod keys;
 #[path = "conditions/limits.rs"]
 mod limits;
+#[path = "conditions/versions.rs"]
+mod versions;
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annals::sim::{Call, ManualClock, SimStorage, Storage};
+use annals::sim::{Call, Crash, FailPlan, Fault, ManualClock, SimStorage, Storage};
 use annals::{Append, Expected, NewEvent, Query, Reader, Store};
 
 use common::check::{check_query, check_reader};
@@ -358,4 +358,84 @@ fn sixteen_become_one_and_followers_take_them_over() {
     let store = open(&disk, &clock);
     store.seal().unwrap();
     assert_eq!(runs(&disk).len(), 2, "{:?}", runs(&disk));
+}
+
+/// Whatever fails or crashes while the sixteenth segment is sealed and a run is made, the answers stand, and the next
+/// process makes it.
+#[test]
+fn a_run_that_was_not_finished_costs_nothing() {
+    let (disk, clock) = (SimStorage::with_trace(), sim::clock());
+    let store = open(&disk, &clock);
+    let event = |n: u64| [NewEvent::bytes("t", format!("note/n-{}", n % 7), "", *b"x").id(format!("e-{n}"))];
+    for n in 1..=15 {
+        store.append(event(n)).unwrap();
+        store.seal().unwrap();
+    }
+    let ready = disk.snapshot();
+    let before = disk.op_count();
+    store.append(event(16)).unwrap();
+    store.seal().unwrap();
+    let after = disk.op_count();
+    assert_eq!(runs(&disk).len(), 1);
+    let check = |store: &Store, what: &str| {
+        let reader = store.reader();
+        let tail = reader.tail().get();
+        assert!(tail == 15 || tail == 16, "{what}");
+        for n in 1..=tail {
+            let found = reader.event_by_id(&format!("e-{n}")).unwrap();
+            assert_eq!(found.map(|event| event.position().get()), Some(n), "{what}");
+        }
+        for subject in 0..7 {
+            let version = (1..=tail).filter(|n| n % 7 == subject).count() as u64;
+            assert_eq!(reader.version(&format!("note/n-{subject}")).unwrap(), version, "{what}");
+        }
+        assert_eq!(reader.version("note/never").unwrap(), 0);
+    };
+    let mend = |disk: &Arc<SimStorage>, what: &str| {
+        check(&sim::open_read_only(disk).unwrap(), what);
+        let store = open(disk, &clock);
+        check(&store, what);
+        if store.reader().tail().get() == 15 {
+            store.append(event(16)).unwrap();
+        }
+        store.seal().unwrap();
+        check(&store, what);
+        let found = store.verify(|_| ControlFlow::Continue(())).unwrap();
+        assert!(found.is_good() && found.derived.is_empty(), "{what}: {found:?}");
+        assert_eq!(runs(disk).len(), 1, "{what}: {:?}", runs(disk));
+    };
+    let trace = disk.trace();
+    for op in before..=after {
+        for crash in [Crash::None, Crash::All, Crash::Random(op)] {
+            mend(&trace.state_after(op, crash), &format!("{crash:?} after operation {op}"));
+        }
+        mend(&trace.killed_after(op), &format!("killed after operation {op}"));
+    }
+
+    let calls = {
+        let disk = ready.snapshot();
+        let store = open(&disk, &clock);
+        store.append(event(16)).unwrap();
+        let before = disk.call_count();
+        store.seal().unwrap();
+        before..disk.call_count()
+    };
+    let mut made = 0;
+    for call in calls {
+        for fault in [Fault::Eio, Fault::Enospc] {
+            let what = format!("call {call} with {fault:?}");
+            let disk = ready.snapshot();
+            let store = open(&disk, &clock);
+            store.append(event(16)).unwrap();
+            disk.fail(FailPlan::at(call, fault));
+            let sealed = store.seal();
+            disk.heal();
+            // What fails of the run fails nothing else, and the statistics tell.
+            made += u64::from(sealed.is_ok() && store.stats().sealing_failed.is_some());
+            check(&store, &what);
+            drop(store);
+            mend(&disk, &what);
+        }
+    }
+    assert!(made > 4, "{made} failed calls of making a run");
 }

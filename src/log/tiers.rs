@@ -118,7 +118,7 @@ pub(crate) fn attach(
         let file = match again {
             Some(file) => Arc::clone(file),
             None => match TierFile::open(storage, &path, log) {
-                TierOpened::Good(file) if (file.first(), file.last()) == (name.first, name.last) => Arc::new(file),
+                TierOpened::Good(file) if (file.first(), file.last()) == (name.first, name.last) => file,
                 TierOpened::Good(_) => {
                     unfit(path, "it has the name of another".to_owned());
                     continue;
@@ -286,7 +286,7 @@ fn write(core: &Core, segments: &Segments, run: &Range<usize>, go_on: &dyn Fn() 
         TierOpened::Unfit(why) => return Err(Error::invalid(format!("{}: {why}", path.display()))),
     };
     let start = place(&file, &segments.0).map_err(|why| Error::invalid(format!("{}: {why}", path.display())))?;
-    let tier = Tier { start, file: Arc::new(file) };
+    let tier = Tier { start, file };
     core.live.change(|| log.change_tiers(|tiers| tiers.put(tier.clone())));
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) struct TierFile {
 /// What opening a run came to.
 #[derive(Debug)]
 pub(crate) enum TierOpened {
-    Good(TierFile),
+    Good(Arc<TierFile>),
     Missing,
     /// There, and not to be used; why.
     Unfit(String),
@@ -44,7 +44,7 @@ pub(crate) enum TierOpened {
 impl TierFile {
     pub(crate) fn open(storage: &dyn Storage, path: &Path, log: LogId) -> TierOpened {
         match Self::try_open(storage, path, log) {
-            Ok(file) => TierOpened::Good(file),
+            Ok(file) => TierOpened::Good(Arc::new(file)),
             Err(Ok(error)) if error.kind() == io::ErrorKind::NotFound => TierOpened::Missing,
             Err(Ok(error)) => TierOpened::Unfit(format!("it cannot be read: {error}")),
             Err(Err(why)) => TierOpened::Unfit(why),
