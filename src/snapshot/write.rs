@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -25,6 +26,8 @@ use crate::position::Position;
 const QUEUE_LEN: usize = 16;
 /// Bytes of states that may wait; a larger one waits alone.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How often closing looks whether the thread is still there.
+const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// A file below this length is not compacted, in bytes.
 const COMPACT_BYTES_MIN: u64 = 64 << 10;
 
@@ -92,7 +95,8 @@ impl Queue {
     pub(super) fn close(&self) {
         let thread = std::mem::replace(&mut *self.thread.lock(), Thread::Closed);
         if let Thread::Running(thread) = thread {
-            let _ = self.sender.send(None);
+            // A thread that has panicked takes nothing out of a full queue any more.
+            while self.sender.send_timeout(None, LOOK_AROUND).is_err() && !thread.is_finished() {}
             let _ = thread.join();
         }
     }
