@@ -340,6 +340,12 @@ impl SealedPlace {
         asked: &mut Asked,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
+        if !asked.trivial && !asked.with_data {
+            return segment.with_row(&mut self.cursor, row, false, |row| match asked.takes(&row.event) {
+                true => asked.give(row.event, each),
+                false => ControlFlow::Continue(()),
+            });
+        }
         // Its data is read only if it matches: that is what costs.
         if !asked.trivial {
             let takes = segment.with_row(&mut self.cursor, row, false, |row| asked.takes(&row.event))?;
