@@ -57,6 +57,10 @@
 //! | look at a past moment | [`Reader::as_of`], [`AsOf`] |
 //! | know what a subject came to | [`Reader::load`] with a [`State`] of yours, [`Reader::document`] for JSON, [`Document`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
+//! | keep a read model up | [`Store::project`], [`Projection`], [`MemoryProjection`], `SqliteProjection` |
+//! | fold one subject | [`Reader::load`], [`State`]; [`Reader::document`] for JSON |
+//! | give event types a table | [`Store::add_table`], [`Catalog`], [`Table`] |
+//! | ask in SQL, or for words | `Store::sql`, `Store::project_tables` (feature `sqlite`) |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
 //! | check, repair, measure | [`Store::recovery`], [`Store::verify`], [`Store::repair`], [`Store::stats`], [`Store::metrics`]; [`inspect()`] for any one file |
 //! | prove later, elsewhere, that nothing was changed | [`Store::head`], [`Store::verify_against`], [`Store::receipt`], [`Receipt`] |

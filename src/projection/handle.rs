@@ -159,7 +159,7 @@ impl<P: Projection> ProjectionHandle<P> {
         }
     }
 
-    /// Looks at the model, between two batches.
+    /// Looks at the model, between two batches; it takes nothing in meanwhile, so waiting for it in here is in vain.
     pub fn with<T>(&self, look: impl FnOnce(&P) -> T) -> T {
         look(&self.running.shared.model.lock())
     }
