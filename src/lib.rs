@@ -58,7 +58,6 @@
 //! | know what a subject came to | [`Reader::load`] with a [`State`] of yours, [`Reader::document`] for JSON, [`Document`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
 //! | keep a read model up | [`Store::project`], [`Projection`], [`MemoryProjection`], `SqliteProjection` |
-//! | fold one subject | [`Reader::load`], [`State`]; [`Reader::document`] for JSON |
 //! | give event types a table | [`Store::add_table`], [`Catalog`], [`Table`] |
 //! | ask in SQL, or for words | `Store::sql`, `Store::project_tables` (feature `sqlite`) |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
