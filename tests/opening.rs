@@ -39,6 +39,12 @@ fn only_what_no_slot_proves_durable_is_synced_by_a_reader() {
     assert_eq!(synced(&cut, events), 1, "after a loss of power");
     store.close().unwrap();
     assert_eq!(synced(&disk, events), 0, "after a close in order");
+    // A slot says how far it was durable, and more was appended.
+    let clock = sim::clock();
+    let again = disk.snapshot();
+    let store = sim::open(&again, sim::options(&clock).sealing(false)).unwrap();
+    store.append([NewEvent::bytes("t", "note/n-1", "", *b"")]).unwrap();
+    assert_eq!(synced(&again.crash(Crash::All), events + 1), 1, "after a close, an append and a loss of power");
     // In a copy LIVE belongs to another file, and nobody knows what was synced.
     let copy = disk.snapshot();
     copy.remove(Path::new("LIVE")).unwrap();

@@ -11,9 +11,9 @@ use super::NOW;
 
 const LONG: &str = "case/long";
 
-fn open(disk: &Arc<SimStorage>) -> Store {
+fn open(disk: &Arc<SimStorage>, segment_bytes: u64) -> Store {
     let clock = Arc::new(ManualClock::new(NOW));
-    let options = Store::options().background(false).sealing(false).segment_bytes(64 << 10).clock(clock);
+    let options = Store::options().background(false).sealing(false).segment_bytes(segment_bytes).clock(clock);
     options.open_on(disk.clone(), Path::new("simulated")).unwrap()
 }
 
@@ -42,8 +42,14 @@ fn check(store: &Store, positions: &[u64]) {
 
 #[test]
 fn every_version_of_a_long_subject_is_found_and_named() {
+    // In several segments, of which all but one have an index file; and all in memory.
+    in_segments_of(64 << 10, 4);
+    in_segments_of(4 << 20, 1);
+}
+
+fn in_segments_of(segment_bytes: u64, least: usize) {
     let disk = SimStorage::new();
-    let store = open(&disk);
+    let store = open(&disk, segment_bytes);
     let mut positions = Vec::new();
     let mut position = 0;
     while positions.len() < 1_300 {
@@ -57,11 +63,11 @@ fn every_version_of_a_long_subject_is_found_and_named() {
         store.append(numbers.map(event)).unwrap();
         position += count;
     }
-    assert!(store.segments().len() >= 4, "some full segments with an index file, and one in memory");
+    assert!(store.segments().len() >= least);
     check(&store, &positions);
     store.close().unwrap();
     // An active segment whose beginning is in a file.
-    let store = open(&disk);
+    let store = open(&disk, segment_bytes);
     check(&store, &positions);
     store.append([NewEvent::bytes("t", LONG, "", *b"")]).unwrap();
     positions.push(position + 1);
