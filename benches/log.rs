@@ -216,9 +216,21 @@ fn sql(criterion: &mut Criterion, store: &Store) {
         ("count of all", "SELECT count(*) FROM events"),
     ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| store.sql(statement, ()).unwrap().map(Result::unwrap).count());
+            bencher.iter(|| {
+                let mut rows = 0;
+                let each = |_: &annals::Row| {
+                    rows += 1;
+                    ControlFlow::Continue(())
+                };
+                store.sql_each(statement, (), each).unwrap();
+                rows
+            });
         });
     }
+    group.bench_function("one subject, from a thread", |bencher| {
+        let statement = "SELECT actor, recorded_at FROM events WHERE subject = 'note/n-17'";
+        bencher.iter(|| store.sql(statement, ()).unwrap().map(Result::unwrap).count());
+    });
     group.finish();
 }
 

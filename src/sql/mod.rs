@@ -13,6 +13,7 @@ mod times;
 mod tx;
 mod value;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -21,7 +22,7 @@ use crossbeam_channel::Receiver;
 
 use crate::error::{Error, Result};
 use crate::store::Store;
-use statement::{Begun, Job, Told};
+use statement::{Begun, Gone, Handed, Job, Sink, Told};
 
 pub use tx::SqlTx;
 pub(crate) use tx::rows;
@@ -68,16 +69,9 @@ impl Store {
     /// `Corruption` of an event, is told by the iterator. Blocks until the statement is understood.
     pub fn sql(&self, text: &str, params: impl SqlParams) -> Result<Rows> {
         let (to, from) = crossbeam_channel::bounded(LOTS_WAITING_MAX);
-        let (stop, read) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let job = Job {
-            store: self.clone(),
-            text: text.to_owned(),
-            params: params.into_values(),
-            stop: Arc::clone(&stop),
-            read: Arc::clone(&read),
-            to,
-        };
-        let thread = std::thread::Builder::new().name("annals-sql".to_owned()).spawn(move || job.run());
+        let job = self.job(text, params);
+        let (stop, read) = (Arc::clone(&job.stop), Arc::clone(&job.read));
+        let thread = std::thread::Builder::new().name("annals-sql".to_owned()).spawn(move || job.run(&to));
         let thread = thread.map_err(|error| Error::io("start a thread for the statement", error))?;
         let mut rows = Rows {
             begun: Begun::default(),
@@ -94,6 +88,55 @@ impl Store {
             _ => return Err(panicked()),
         }
         Ok(rows)
+    }
+
+    /// As [`Store::sql`], on the calling thread: `each` gets every row until it breaks. A statement that finds little is
+    /// answered sooner, since no thread has to begin and none to wake; one that runs long cannot be stopped between
+    /// two rows. Blocks until the last row.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let store = annals::Store::open(directory.path())?;
+    /// store.sql_each("SELECT type, count(*) FROM events GROUP BY type", (), |row| {
+    ///     println!("{:?}", row.values());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::sql`], and what goes wrong while rows are found, such as `Corruption` of an event; the rows before it
+    /// were given.
+    pub fn sql_each(
+        &self,
+        text: &str,
+        params: impl SqlParams,
+        each: impl FnMut(&Row) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.job(text, params).answer(&mut Each(each))
+    }
+
+    fn job(&self, text: &str, params: impl SqlParams) -> Job {
+        let (text, params) = (text.to_owned(), params.into_values());
+        Job { store: self.clone(), text, params, stop: Arc::default(), read: Arc::default() }
+    }
+}
+
+/// Rows that go to a function at once.
+struct Each<F>(F);
+
+impl<F: FnMut(&Row) -> ControlFlow<()>> Sink for Each<F> {
+    fn begin(&mut self, _begun: Begun) -> Handed {
+        Ok(())
+    }
+
+    fn row(&mut self, row: Row) -> Handed {
+        match (self.0)(&row) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Gone),
+        }
     }
 }
 

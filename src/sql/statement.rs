@@ -58,21 +58,34 @@ pub(super) struct Job {
     pub(super) params: Vec<SqlValue>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) read: Arc<AtomicU64>,
-    pub(super) to: Sender<Told>,
 }
 
+/// Where an answer goes, row by row.
+pub(super) trait Sink {
+    fn begin(&mut self, begun: Begun) -> Handed;
+    fn row(&mut self, row: Row) -> Handed;
+}
+
+/// Nobody wants any more.
+pub(super) struct Gone;
+
+pub(super) type Handed = std::result::Result<(), Gone>;
+
 impl Job {
-    /// Answers, and tells how it ended.
-    pub(super) fn run(self) {
-        let end = match self.answer() {
+    /// Answers from a thread of its own, and tells how it ended.
+    pub(super) fn run(self, to: &Sender<Told>) {
+        let mut lot = Lot::new(to);
+        let outcome = self.answer(&mut lot);
+        // What was found before a failure is part of the answer. Where nobody listens any more, nobody wants to know.
+        let _ = lot.send();
+        let _ = to.send(match outcome {
             Ok(()) => Told::Done,
             Err(error) => Told::Failed(error),
-        };
-        // Where nobody listens any more, nobody wants to know.
-        let _ = self.to.send(end);
+        });
     }
 
-    fn answer(&self) -> Result<()> {
+    /// Answers on the calling thread, until there are no more rows or no more are wanted.
+    pub(super) fn answer(&self, to: &mut dyn Sink) -> Result<()> {
         self.store.inner.log.check_open()?;
         if self.text.len() > SQL_BYTES_MAX {
             let message = format!("the statement has {} bytes, at most {SQL_BYTES_MAX} are allowed", self.text.len());
@@ -101,7 +114,7 @@ impl Job {
                 }
             }
             return match (prepared, kept_behind) {
-                (Ok(statement), _) => self.give(&desk, statement, &named),
+                (Ok(statement), _) => self.give(&desk, statement, &named, to),
                 (Err(error), Some(reason)) if missing_table(&error).is_some() => Err(reason),
                 (Err(error), _) => Err(desk.explain(error)),
             };
@@ -109,7 +122,13 @@ impl Job {
     }
 
     /// Runs the statement and hands its rows over.
-    fn give(&self, desk: &Desk, mut statement: Statement<'_>, named: &BTreeSet<String>) -> Result<()> {
+    fn give(
+        &self,
+        desk: &Desk,
+        mut statement: Statement<'_>,
+        named: &BTreeSet<String>,
+        to: &mut dyn Sink,
+    ) -> Result<()> {
         if !statement.readonly() || !guard::begins_reading(&self.text) {
             return Err(guard::refusal("something else to do"));
         }
@@ -131,30 +150,18 @@ impl Job {
         let lags = reached.into_iter().map(|table| (table.table, tail.saturating_sub(table.position.get())));
         let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
         let begun = Begun { columns: Arc::clone(&columns), lags: lags.collect() };
-        if self.to.send(Told::Begun(begun)).is_err() {
+        if to.begin(begun).is_err() {
             return Ok(());
         }
-        let mut lot = Lot::new(&self.to);
         let mut rows = statement.raw_query();
-        let outcome = loop {
-            match rows.next() {
-                Ok(Some(row)) => {
-                    let values = (0..columns.len()).map(|index| row.get_ref(index).map(value));
-                    let values = match values.collect::<rusqlite::Result<Vec<SqlValue>>>() {
-                        Ok(values) => values,
-                        Err(error) => break Err(error),
-                    };
-                    if lot.push(Row { columns: Arc::clone(&columns), values }).is_err() {
-                        return Ok(());
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+        while let Some(row) = rows.next().map_err(|error| desk.explain(error))? {
+            let values = (0..columns.len()).map(|index| row.get_ref(index).map(value));
+            let values = values.collect::<rusqlite::Result<Vec<SqlValue>>>().map_err(|error| desk.explain(error))?;
+            if to.row(Row { columns: Arc::clone(&columns), values }).is_err() {
+                return Ok(());
             }
-        };
-        // What was found before a failure is part of the answer.
-        let _ = lot.send();
-        outcome.map_err(|error| desk.explain(error))
+        }
+        Ok(())
     }
 }
 
@@ -168,26 +175,29 @@ struct Lot<'a> {
     begun: Instant,
 }
 
-/// Nobody listens any more.
-struct Gone;
-
 impl Lot<'_> {
     fn new(to: &Sender<Told>) -> Lot<'_> {
         Lot { to, rows: Vec::new(), bytes: 0, most: 1, begun: Instant::now() }
     }
 
-    fn push(&mut self, row: Row) -> std::result::Result<(), Gone> {
-        self.bytes += row.values.iter().filter_map(SqlValue::as_bytes).map(<[u8]>::len).sum::<usize>();
-        self.rows.push(row);
-        let is_full = self.rows.len() >= self.most || self.bytes >= LOT_BYTES_MAX;
-        if is_full || self.begun.elapsed() >= LOT_TIME_MAX { self.send() } else { Ok(()) }
-    }
-
-    fn send(&mut self) -> std::result::Result<(), Gone> {
+    fn send(&mut self) -> Handed {
         self.most = (self.most * 4).min(LOT_ROWS_MAX);
         (self.bytes, self.begun) = (0, Instant::now());
         let rows = std::mem::take(&mut self.rows);
         if rows.is_empty() { Ok(()) } else { self.to.send(Told::Rows(rows)).map_err(|_| Gone) }
+    }
+}
+
+impl Sink for Lot<'_> {
+    fn begin(&mut self, begun: Begun) -> Handed {
+        self.to.send(Told::Begun(begun)).map_err(|_| Gone)
+    }
+
+    fn row(&mut self, row: Row) -> Handed {
+        self.bytes += row.values.iter().filter_map(SqlValue::as_bytes).map(<[u8]>::len).sum::<usize>();
+        self.rows.push(row);
+        let is_full = self.rows.len() >= self.most || self.bytes >= LOT_BYTES_MAX;
+        if is_full || self.begun.elapsed() >= LOT_TIME_MAX { self.send() } else { Ok(()) }
     }
 }
 

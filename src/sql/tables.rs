@@ -158,3 +158,41 @@ pub(super) fn damaged(reason: &str) -> Error {
     Error::from(corruption)
         .hinting("the tables are made from the events, which are not touched: remove the file, or rebuild them")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reader falls back on where it can make no file beside the tables.
+    #[test]
+    fn the_file_alone_is_read_whatever_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a b?mode=rw#%41ü'.sqlite");
+        let writer = Connection::open(&file).unwrap();
+        writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+        writer.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7)").unwrap();
+        drop(writer);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let reader = Connection::open_with_flags(uri(&file).unwrap(), flags).and_then(checked).unwrap();
+        assert_eq!(reader.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing was made beside it");
+        assert!(reader.execute_batch("INSERT INTO t VALUES (8)").is_err());
+    }
+
+    #[test]
+    fn only_tables_that_the_statement_names_are_asked_how_far_they_are() {
+        let tables = Connection::open_in_memory().unwrap();
+        let named = BTreeSet::from(["Notes".to_owned(), "events".to_owned()]);
+        assert_eq!(reached(&tables, &named).unwrap(), [], "nobody keeps these up");
+        tables
+            .execute_batch(
+                "CREATE TABLE annals_checkpoint(name TEXT, position INTEGER);
+                 INSERT INTO annals_checkpoint VALUES ('notes', 7), ('stats', 9), ('events', -1)",
+            )
+            .unwrap();
+        let expected = [("notes", 7), ("events", 0)]
+            .map(|(table, position)| Reached { table: table.to_owned(), position: Position::new(position) });
+        assert_eq!(reached(&tables, &named).unwrap(), expected);
+        assert_eq!(names(&tables), Vec::<String>::new());
+    }
+}

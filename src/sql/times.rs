@@ -41,11 +41,18 @@ pub(super) fn nanos(text: &str) -> Option<i128> {
         "0000-00-00" => format!("{text}T00:00:00Z"),
         "0000-00-00 00:00" | "0000-00-00T00:00" => format!("{text}:00Z"),
         _ if shape.starts_with("0000-00-00 00:00:00") || shape.starts_with("0000-00-00T00:00:00") => {
-            format!("{text}Z")
+            format!("{}Z", text.strip_suffix('Z').unwrap_or(text))
         }
         _ => return None,
     };
-    full.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_nanosecond)
+    match full.parse::<jiff::Timestamp>() {
+        Ok(time) => Some(time.as_nanosecond()),
+        // jiff ends a day before the year 9999 does, with which many mean "never".
+        Err(_) => {
+            let civil = full.strip_suffix('Z')?.parse::<jiff::civil::DateTime>();
+            civil.is_ok().then_some(jiff::Timestamp::MAX.as_nanosecond())
+        }
+    }
 }
 
 /// The nearest time that an event can have.
@@ -74,10 +81,10 @@ mod tests {
             "2026-11-01 00:01",
             "2026-11-01T02:00:00+01:00",
             "2026-11-01T01:00:00.1Z",
-            "9999-12-31",
+            "9999-12-31T23:59:59Z",
             "",
-            "20261101",
             "2026-13-01",
+            "20261101",
             "yesterday",
         ];
         for (index, left) in ascending.iter().enumerate() {
@@ -92,6 +99,7 @@ mod tests {
         for text in ["2026-11-01T00:00:00Z", "2026-11-01 00:00:00", "2026-11-01T01:00:00+01:00", "2026-11-01T00:00"] {
             assert_eq!(compare(text, "2026-11-01"), Ordering::Equal, "{text}");
         }
+        assert_eq!(compare("9999-12-31", "9999-12-31T23:59:59Z"), Ordering::Equal, "as far as times go");
     }
 
     #[test]

@@ -152,6 +152,29 @@ fn rows_come_as_they_are_found_and_no_more_are_made_than_are_taken() {
 }
 
 #[test]
+fn rows_go_to_a_function_on_the_calling_thread() {
+    let (_dir, store) = store(100);
+    let (mut found, here) = (Vec::new(), std::thread::current().id());
+    let statement = "SELECT position FROM events WHERE position > ?1 ORDER BY position DESC";
+    let mut take = |most: usize| {
+        found.clear();
+        let answered = store.sql_each(statement, [90], |row| {
+            assert_eq!(std::thread::current().id(), here);
+            found.push(row.get(0).and_then(SqlValue::as_integer).unwrap());
+            if found.len() == most { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        });
+        answered.unwrap();
+        found.clone()
+    };
+    assert_eq!(take(usize::MAX), (91..=100).rev().collect::<Vec<_>>());
+    assert_eq!(take(2), [100, 99]);
+    let refused = store.sql_each("DELETE FROM events", (), |_| unreachable!()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    let malformed = store.sql_each("SELECT json_extract('{', '$.a')", (), |_| unreachable!()).unwrap_err();
+    assert_eq!(malformed.to_string(), "malformed JSON");
+}
+
+#[test]
 fn a_statement_sees_one_moment_of_the_log() {
     let (dir, store) = store(2000);
     let beside = Store::options().read_only(true).open(dir.path()).unwrap();
