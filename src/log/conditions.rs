@@ -81,9 +81,12 @@ impl Writer {
                 .is_some_and(|event| event.subject() == subject)
         };
         let in_group = self.overlay.version(hash, same);
-        let version = match in_group {
-            Some(version) => version,
-            None => core.log.last_of_subject(subject, hash, core.log.tail())?.map_or(0, |(_, version)| version),
+        let (version, last) = match in_group {
+            Some(version) => (version, None),
+            None => match core.log.last_of_subject(subject, hash, core.log.tail())? {
+                Some((position, version)) => (version, Some(position)),
+                None => (0, None),
+            },
         };
         let wanted = match expected {
             Expected::Any => return Ok(()),
@@ -100,8 +103,12 @@ impl Writer {
             Expected::Exactly(wanted) if version > wanted => wanted + 1,
             _ => version,
         };
+        let position = match last {
+            Some(last) if first_against == version => last,
+            _ => self.position_of_version(core, earlier, subject, hash, first_against)?,
+        };
         Err(AppendError::Conflict {
-            position: self.position_of_version(core, earlier, subject, hash, first_against)?,
+            position,
             condition: format!("{subject} has to {wanted}"),
             found: if version == 0 { "it has none".to_owned() } else { format!("it is at version {version}") },
         })
