@@ -49,7 +49,7 @@ impl<'a> SqlTx<'a> {
 
 pub(crate) fn rows(db: &Connection, text: &str, params: impl SqlParams) -> Result<Vec<Row>> {
     let mut statement = db.prepare_cached(text).map_err(|error| of_statement(&error))?;
-    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let read = || {
         let mut found = Vec::new();
         let mut rows = statement.query(params_from_iter(params.into_values()))?;
