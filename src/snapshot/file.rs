@@ -259,20 +259,25 @@ pub(super) fn insert(places: &mut Vec<Place>, place: Place) {
     places.insert(at, place);
 }
 
-/// Says which places stay when a file is compacted: the newest, and older ones at distances that double, for those who
-/// ask for the past. Only of the shape that was written last.
+/// Says which places stay when a file is compacted: the newest, the oldest, and between them so many that the distance
+/// from the newest at most doubles from one to the next, for those who ask for the past. Compacting what was compacted
+/// before widens no gap beyond that. Only of the shape that was written last.
 pub(super) fn kept(places: &[Place]) -> impl Iterator<Item = &Place> {
     let shape = places.iter().max_by_key(|place| place.offset).map(|place| place.shape);
-    let mut newest = None;
+    let mut older = places.iter().rev().filter(move |place| Some(place.shape) == shape).peekable();
+    let newest = older.peek().map_or(0, |place| place.version);
     let mut far = 0;
-    places.iter().rev().filter(move |place| Some(place.shape) == shape).filter(move |place| {
-        let newest = *newest.get_or_insert(place.version);
-        let distance = newest.saturating_sub(place.version);
-        let keep = distance == 0 && far == 0 || distance >= (2 * far).max(1);
-        if keep {
-            far = distance;
+    std::iter::from_fn(move || {
+        loop {
+            let place = older.next()?;
+            let distance = |place: &Place| newest.saturating_sub(place.version);
+            // Left out, the next one would have to lie within twice the distance of the last that stays.
+            let is_needed = older.peek().is_none_or(|next| distance(next) > 2 * far);
+            if distance(place) == 0 || is_needed {
+                far = distance(place);
+                return Some(place);
+            }
         }
-        keep
     })
 }
 

@@ -15,8 +15,11 @@ use crate::error::{Corruption, Error, Result};
 use crate::position::Position;
 use crate::projection::tables::OF_EVERY_STORE;
 pub(super) use crate::projection::tables::database::FILE;
+use crate::projection::tables::database::uri;
 use crate::store::Store;
 
+/// Promises SQLite that nobody changes the file.
+const UNCHANGING: &str = "immutable=1";
 /// How long a statement waits for whoever locks the file for a moment.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
@@ -86,9 +89,9 @@ fn open_file(file: &Path) -> rusqlite::Result<Connection> {
     let mut wal = file.as_os_str().to_owned();
     wal.push("-wal");
     let has_wal = Path::new(&wal).metadata().is_ok_and(|wal| wal.len() > 0);
-    match (error.sqlite_error_code(), uri(file)) {
-        (Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly), Some(uri)) if !has_wal => {
-            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).and_then(checked)
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) if !has_wal => {
+            Connection::open_with_flags(uri(file, UNCHANGING), flags | OpenFlags::SQLITE_OPEN_URI).and_then(checked)
         }
         _ => Err(error),
     }
@@ -99,19 +102,6 @@ fn checked(connection: Connection) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_WAIT)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
-}
-
-/// The file as a URI that promises that nobody changes it; none where the path cannot be written as one.
-fn uri(file: &Path) -> Option<String> {
-    let mut uri = "file:".to_owned();
-    for byte in file.to_str()?.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri.push_str("?immutable=1");
-    Some(uri)
 }
 
 /// How far a table was projected.
@@ -173,7 +163,7 @@ mod tests {
         writer.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7)").unwrap();
         drop(writer);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let reader = Connection::open_with_flags(uri(&file).unwrap(), flags).and_then(checked).unwrap();
+        let reader = Connection::open_with_flags(uri(&file, UNCHANGING), flags).and_then(checked).unwrap();
         assert_eq!(reader.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing was made beside it");
         assert!(reader.execute_batch("INSERT INTO t VALUES (8)").is_err());

@@ -31,8 +31,11 @@ fn directory() -> PathBuf {
 type Counts = BTreeMap<Option<String>, i64>;
 
 fn counted(store: &Store, expression: &str) -> Counts {
-    let statement = format!("SELECT {expression}, count(*) FROM events GROUP BY 1");
-    let rows = rows(store, &statement, ());
+    answered(store, &format!("SELECT {expression}, count(*) FROM events GROUP BY 1"))
+}
+
+fn answered(store: &Store, statement: &str) -> Counts {
+    let rows = rows(store, statement, ());
     rows.iter()
         .map(|row| {
             let name = row.get(0).unwrap();
@@ -99,6 +102,16 @@ fn check(path: &Path) {
         }
         let found = rows(&store, "SELECT sum(length(CAST(data AS BLOB))) FROM events", ());
         assert_eq!(found[0].get(0), Some(&SqlValue::Integer(data_bytes)), "{form}");
+        // And by the tables that are folded from the log.
+        for (statement, what) in [
+            ("SELECT type, sum(events) FROM stats GROUP BY 1", "type"),
+            ("SELECT actor, sum(events) FROM stats GROUP BY 1", "actor"),
+            ("SELECT day, sum(events) FROM stats GROUP BY 1", "substr(occurred_at, 1, 10)"),
+            ("SELECT subject, version FROM subjects", "subject"),
+            ("SELECT kind, sum(version) FROM subjects GROUP BY 1", "kind"),
+        ] {
+            assert_eq!(answered(&store, statement), plain[what], "{}: {statement}, {form}", path.display());
+        }
         store.seal().unwrap();
     }
 }

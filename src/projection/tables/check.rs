@@ -130,7 +130,7 @@ impl Store {
         // A database without a name is a temporary file that SQLite removes.
         let db = Connection::open("")?;
         database::set_up(&db)?;
-        db.execute("ATTACH DATABASE ?1 AS kept", [read_only_uri(&self.inner.path.join(FILE))])?;
+        db.execute("ATTACH DATABASE ?1 AS kept", [database::uri(&self.inner.path.join(FILE), "mode=ro")])?;
         let source = Source::of(self);
         let reader = source.reader();
         let mut slots = Vec::new();
@@ -176,19 +176,6 @@ impl Store {
             .map_err(|error| of_sqlite(&error))?;
         Ok((listed > 0).then_some(db))
     }
-}
-
-/// A file name as SQLite opens it without ever writing.
-fn read_only_uri(path: &std::path::Path) -> String {
-    let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri.push_str("?mode=ro");
-    uri
 }
 
 fn rows(db: &Connection, schema: &str, table: &str) -> rusqlite::Result<u64> {

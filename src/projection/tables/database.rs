@@ -80,6 +80,18 @@ fn prepare(path: &PathBuf) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// A file name as SQLite takes it with parameters, such as `mode=ro`.
+pub(crate) fn uri(path: &Path, parameters: &str) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri + "?" + parameters
+}
+
 /// Makes what every such database has.
 pub(super) fn set_up(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(&format!(
