@@ -5,7 +5,7 @@
 //! flow fills a table too, once the table *adopts* its types.
 //!
 //! The tables of a store are the nine core ones and those that were added, each by an event of the store
-//! ([`TABLE_ADDED`]), so that every process sees the same ones and a reader of the past the old ones.
+//! (`annals.table.added`), so that every process sees the same ones and a reader of the past the old ones.
 
 mod names;
 

@@ -15,10 +15,10 @@ use crate::store::Store;
 const TRIES: u32 = 8;
 
 impl Store {
-    /// The tables of the store now: [`Reader::catalog`] of a reader made now.
+    /// The tables of the store now: [`Reader::catalog`](crate::Reader::catalog) of a reader made now.
     ///
     /// # Errors
-    /// As [`Reader::catalog`].
+    /// As [`Reader::catalog`](crate::Reader::catalog).
     pub fn catalog(&self) -> Result<Catalog> {
         self.reader().catalog()
     }
