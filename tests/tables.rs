@@ -359,8 +359,11 @@ fn a_wrong_row_is_found_by_a_check_and_mended_by_a_rebuild() {
     let rebuilt = store.rebuild_tables(Some(&names), |_, _| ControlFlow::Continue(())).unwrap().unwrap();
     assert_eq!(rebuilt.iter().map(|table| table.differences).collect::<Vec<_>>(), [Some((1, 1))]);
     assert_eq!(differences(), BTreeMap::from([("subjects".to_owned(), (0, 1))]));
-    store.rebuild_tables(None, |_, _| ControlFlow::Continue(())).unwrap().unwrap();
-    equal_the_log(&store);
+    // Again and again: nothing of the one that went stands in the way of the next.
+    for _ in 0..3 {
+        store.rebuild_tables(None, |_, _| ControlFlow::Continue(())).unwrap().unwrap();
+        equal_the_log(&store);
+    }
     let nobody = ["nobody".to_owned()];
     let error = store.rebuild_tables(Some(&nobody), |_, _| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);

@@ -37,12 +37,14 @@ impl Model for Stats {
     }
 
     fn create(&mut self, db: &Connection, table: &str) -> rusqlite::Result<()> {
+        // An index keeps its name when its table gets another, so the one that serves has one of two names.
+        let taken = "SELECT count(*) FROM sqlite_schema WHERE name = 'annals_stats_1'";
+        let number = 1 + db.query_row(taken, [], |row| row.get::<_, i64>(0))?;
         // A row is found again by its three values; an absent actor is a value like any other here.
         db.execute_batch(&format!(
             "CREATE TABLE {table} (type TEXT NOT NULL, actor TEXT, day TEXT NOT NULL, events INTEGER NOT NULL); \
-             CREATE UNIQUE INDEX {index} ON {table} (type, day, ifnull(actor, ''), actor IS NULL)",
+             CREATE UNIQUE INDEX annals_stats_{number} ON {table} (type, day, ifnull(actor, ''), actor IS NULL)",
             table = quoted(table),
-            index = quoted(&format!("annals_{table}_{:x}", self.version())),
         ))
     }
 
