@@ -22,6 +22,9 @@ pub(crate) const TABLE_ADDED: &str = "annals.table.added";
 /// What such an event is about: this kind, and the table's name.
 pub(crate) const TABLE_KIND: &str = "annals.table";
 
+/// The metadata by which a `validated` create says whose the row is.
+pub(crate) const OWNER: &str = "annals.owner";
+
 /// What may be done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,7 +65,8 @@ impl fmt::Display for Action {
 }
 
 /// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Somebody wants it.
     Requested,
@@ -154,11 +158,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table for the kind of subject that is called like it without the last `s`.
+    /// A table for the kind of subject that is called like it without the last `s`; a core table for the kind that it
+    /// has.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Table {
         let name = name.into();
-        let kind = name.strip_suffix('s').unwrap_or(&name).to_owned();
+        let core = CORE.iter().find(|(core, _)| *core == name).map(|(_, kind)| *kind);
+        let kind = core.unwrap_or_else(|| name.strip_suffix('s').unwrap_or(&name)).to_owned();
         Table { name, kind, adopts: Vec::new(), owner: None, indexes: Vec::new(), rules: None }
     }
 
@@ -196,6 +202,17 @@ impl Table {
     pub fn with_rules(mut self, name: impl Into<String>) -> Table {
         self.rules = Some(name.into());
         self
+    }
+
+    /// The same without rules.
+    pub(crate) fn without_rules(mut self) -> Table {
+        self.rules = None;
+        self
+    }
+
+    /// Whether it says nothing but its name and kind, and perhaps its rules.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.adopts.is_empty() && self.owner.is_none() && self.indexes.is_empty()
     }
 
     /// Its name.
@@ -379,8 +396,10 @@ impl Table {
     fn check(&self, catalog: &Catalog) -> Result<()> {
         let conflict = |text: String| Err(Error::new(ErrorKind::Conflict, text));
         names::check("table", &self.name)?;
-        if CORE.iter().any(|(name, _)| name.eq_ignore_ascii_case(&self.name)) {
-            let text = format!("{} is a core table, which every store has", self.name);
+        if let Some((name, _)) =
+            CORE.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name) && *name != self.name)
+        {
+            let text = format!("{name} is a core table, and SQL does not tell {} from it", self.name);
             return Err(Error::new(ErrorKind::Reserved, text).hinting("choose another name"));
         }
         names::check("kind", &self.kind)?;

@@ -217,6 +217,14 @@ impl Error {
     }
 }
 
+/// Why a name is reserved.
+fn reserved(name: &str) -> String {
+    match name.starts_with("annals.") {
+        true => format!("{name:?} is reserved: names that begin with \"annals.\" belong to the store"),
+        false => format!("{name:?} is reserved: of the tables of the catalogue, only requests are appended"),
+    }
+}
+
 /// Says whether the operating system refused for want of room: the disk, a quota or a size limit.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind as K;
@@ -302,9 +310,13 @@ pub enum AppendError {
     /// A field has no legal value, or the append is empty.
     #[error("{0}")]
     Invalid(Error),
-    /// A type or a metadata name begins with `annals.`, which is kept for the store itself.
-    #[error("{0:?} is reserved: names that begin with \"annals.\" belong to the store")]
+    /// A type or a metadata name begins with `annals.`, which is kept for the store itself; or a type says of a
+    /// catalogue's table what only the flow may say.
+    #[error("{}", reserved(.0))]
     Reserved(String),
+    /// The actor may not append this.
+    #[error("{0}")]
+    Denied(Error),
     /// The store was opened for reading only.
     #[error("the store was opened for reading only")]
     ReadOnly,
@@ -330,6 +342,7 @@ impl AppendError {
             AppendError::TooLarge(_) => ErrorKind::TooLarge,
             AppendError::Invalid(_) => ErrorKind::Invalid,
             AppendError::Reserved(_) => ErrorKind::Reserved,
+            AppendError::Denied(_) => ErrorKind::Denied,
             AppendError::ReadOnly => ErrorKind::ReadOnly,
             AppendError::Closed => ErrorKind::Closed,
             AppendError::Failed(error) => error.kind(),
@@ -358,6 +371,7 @@ impl From<AppendError> for Error {
             AppendError::Full(inner)
             | AppendError::TooLarge(inner)
             | AppendError::Invalid(inner)
+            | AppendError::Denied(inner)
             | AppendError::Failed(inner) => inner,
             other => {
                 let wrapped = Error::new(other.kind(), other.to_string());
@@ -378,6 +392,7 @@ impl From<Error> for AppendError {
             ErrorKind::Full => AppendError::Full(error),
             ErrorKind::TooLarge => AppendError::TooLarge(error),
             ErrorKind::Invalid => AppendError::Invalid(error),
+            ErrorKind::Denied => AppendError::Denied(error),
             ErrorKind::Closed => AppendError::Closed,
             ErrorKind::ReadOnly => AppendError::ReadOnly,
             _ => AppendError::Failed(error),

@@ -117,12 +117,14 @@ mod actor;
 mod append;
 mod archive;
 mod backup;
+mod boundary;
 pub mod catalog;
 mod checkpoint;
 mod describe;
 mod error;
 mod event;
 mod feed;
+mod flow;
 mod format;
 #[cfg(any(fuzzing, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -163,6 +165,12 @@ pub use checkpoint::Checkpoint;
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
+pub use flow::{
+    AlreadyDecided, Answered, Asks, Change, Deadline, Decision, DefaultPolicy, Explanation, Flow, FlowBuilder,
+    GivenGrant, Grant, GrantId, NoteRules, Outcome, Page, Pending, Policy, PolicyDifference, PolicyInForce, PolicyTest,
+    Proposal, Proposer, Refusal, Request, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules, StaleBecause,
+    Then, Ticketed, Trace, Verdict,
+};
 pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{

@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Corruption, Error, Result};
 use crate::event::{Event, EventRef};
 use crate::format::leaf::Tree;
+use crate::format::term::Dimension;
 use crate::head::Head;
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::indexer;
@@ -262,6 +263,14 @@ impl Reader {
             true
         })?;
         Ok(found)
+    }
+
+    /// The first and the last position of the append that carried an idempotency key.
+    pub(crate) fn positions_of_key(&self, key: &str) -> Result<Option<(Position, Position)>> {
+        self.log.check_open()?;
+        let hash = self.log.hasher.hash(Dimension::Key, key.as_bytes());
+        let hit = self.log.find_key(key, hash)?.filter(|hit| hit.last <= self.horizon);
+        Ok(hit.map(|hit| (hit.first, hit.last)))
     }
 
     pub(crate) fn each_of_id(&self, id: &str, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {

@@ -4,15 +4,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use crate::append::{Append, Appended};
+use crate::boundary::{self, Boundary};
 use crate::error::{AppendError, Corruption, Error, Result};
 use crate::event::NewEvent;
 use crate::feed::{StartAt, Subscription};
 use crate::format::header::Mode;
 use crate::head::{Against, Head};
-use crate::io::{LockGuard, SharedLock, Storage};
+use crate::io::{Clock, LockGuard, SharedLock, Storage, SystemClock};
 use crate::limits;
 use crate::log::commit::{Committer, Ticket};
 use crate::log::follow::{self, Follower};
@@ -63,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) side: Side,
     /// The lock under which this process keeps projections, while it does.
     pub(crate) projections: SharedLock,
+    /// What may be appended, by the tables of now; none until it is asked for.
+    pub(crate) boundary: ArcSwapOption<Boundary>,
 }
 
 /// What a handle may do.
@@ -108,7 +112,10 @@ impl Store {
             let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
             let (path, projections) = (path.to_owned(), SharedLock::default());
-            return Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) });
+            let boundary = ArcSwapOption::empty();
+            return Ok(Store {
+                inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections, boundary }),
+            });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
@@ -133,7 +140,8 @@ impl Store {
         let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
         let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
-        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) })
+        let boundary = ArcSwapOption::empty();
+        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections, boundary }) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -145,6 +153,7 @@ impl Store {
     }
 
     pub(crate) fn prepare(&self, committer: &Committer, append: Append) -> Result<Prepared, AppendError> {
+        self.check_boundary(&append)?;
         let core = committer.core();
         Prepared::new(append, core.log.hasher, limits::batch_bytes_max(core.segment_bytes))
     }
@@ -166,12 +175,31 @@ impl Store {
     /// failed, now or earlier; if `unknown` is set, the append may be found after reopening.
     pub fn append_with(&self, append: impl Into<Append>) -> Result<Appended, AppendError> {
         let committer = self.committer()?;
-        committer.append(self.prepare(committer, append.into())?)
+        let append = append.into();
+        let adds_tables = boundary::adds_tables(&append);
+        let done = committer.append(self.prepare(committer, append)?);
+        if adds_tables {
+            self.forget_boundary();
+        }
+        done
     }
 
     /// Appends what only the store itself may: events whose types or metadata are reserved.
     pub(crate) fn append_reserved(&self, append: Append) -> Result<Appended, AppendError> {
         self.append_with(Append { reserved: true, ..append })
+    }
+
+    /// The same, handed in.
+    pub(crate) fn submit_reserved(&self, append: Append) -> Ticket {
+        self.submit(Append { reserved: true, ..append })
+    }
+
+    /// The clock by which this handle tells the time.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        match &self.inner.side {
+            Side::Writer { committer, .. } => Arc::clone(&committer.core().clock),
+            Side::Reader(_) => Arc::new(SystemClock),
+        }
     }
 
     /// Hands a batch in and returns at once. It is committed whether or not anybody waits for the

@@ -34,12 +34,17 @@ impl Store {
             let text = format!("only a user can add the table {}, not {by}", table.name());
             return Err(Error::new(ErrorKind::Denied, text).hinting("ask a person to do it"));
         }
+        self.add_table_by(table, by)
+    }
+
+    /// The same by whoever may: a flow adds the tables that it was built with.
+    pub(crate) fn add_table_by(&self, table: Table, by: Actor) -> Result<Position> {
         let mut tries = 0;
         loop {
             let reader = self.reader();
             let catalog = reader.catalog()?;
             let subject = format!("{TABLE_KIND}/{}", table.name());
-            if catalog.own_tables().contains(&table) {
+            if catalog.tables().contains(&table) {
                 let newest = Query::all().types([TABLE_ADDED]).subject(&subject).rev().limit(1);
                 if let Some(event) = reader.read(&newest).next() {
                     return Ok(event?.position());

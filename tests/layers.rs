@@ -43,6 +43,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("options", 6),
     ("import", 6),
     ("tables", 6),
+    ("boundary", 6),
     ("inspect", 6),
     ("describe", 6),
     ("metrics", 6),

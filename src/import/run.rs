@@ -109,6 +109,7 @@ impl<'s, 'o> Import<'s, 'o> {
         let landed = if self.failed { Ok(()) } else { self.hand_in().and_then(|()| self.land_all()) };
         // Whatever ended the import, what is in the log stays there.
         let synced = self.store.sync();
+        self.store.forget_boundary();
         // In the order of the input: what was read last was handed in before.
         landed.and(read).and(synced)?;
         self.report.tail = self.store.inner.log.tail();

@@ -12,6 +12,7 @@
 
 mod handle;
 mod home;
+pub(crate) mod kept;
 mod memory;
 mod runtime;
 #[cfg(feature = "sqlite")]

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::model::{Model, quoted, sql_value, version_of};
 use crate::actor::ActorKind;
-use crate::catalog::{Action, Table};
+use crate::catalog::{Action, OWNER, Table};
 use crate::event::EventRef;
 use crate::json::merge::Document;
 use crate::query::Query;
@@ -199,7 +199,8 @@ impl Model for Rows {
         let at = event.occurred_at().to_string();
         if !row.live {
             let by_user = event.actor().filter(|actor| actor.kind() == ActorKind::User).map(|actor| actor.id());
-            row.owner = event.on_behalf_of().or(by_user).or(default_owner).map(str::to_owned);
+            row.owner =
+                event.meta_value(OWNER).or(event.on_behalf_of()).or(by_user).or(default_owner).map(str::to_owned);
             row.created_at.clone_from(&at);
         }
         row.updated_at = at;

@@ -1,0 +1,104 @@
+//! The thread of a flow: it decides what was appended without being decided, carries out what was approved, and ends
+//! what has run out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::drive::Waiting;
+use super::engine::Engine;
+use super::keep;
+use crate::error::{Error, ErrorKind, Result};
+use crate::feed::StartAt;
+use crate::query::Query;
+
+/// How long the thread waits at most before it looks at the clock again.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long it waits after an error, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The index is kept after so many events at the latest.
+const KEEP_EVENTS: u64 = 100_000;
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    pub(crate) fn start(engine: Arc<Engine>) -> Result<Runner> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("annals-flow".to_owned())
+            .spawn(move || run(&engine, &stopped))
+            .map_err(|error| Error::io("start the flow's thread", error))?;
+        Ok(Runner { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // Read by the thread once a round; nothing else is handed over by it.
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            thread.thread().unpark();
+            // A panic there was told by its message already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(engine: &Engine, stop: &AtomicBool) {
+    // It matches nothing: it only tells that there is something new.
+    let mut news = engine.store.subscribe(Query::all().types::<&str>([]), StartAt::Now);
+    let mut waiting = Waiting::default();
+    let mut pause = PAUSE_MIN;
+    let mut kept = engine.index.lock().position;
+    while !stop.load(Ordering::Relaxed) {
+        match engine.round(&mut waiting) {
+            Ok(round) => {
+                pause = PAUSE_MIN;
+                if round.is_moving {
+                    continue;
+                }
+                let index = engine.index.lock();
+                if index.position.get() >= kept.get() + KEEP_EVENTS && keep::save(&engine.store, &index).is_ok() {
+                    kept = index.position;
+                }
+                drop(index);
+                let wait = round.next.unwrap_or(WAIT_MAX).min(WAIT_MAX);
+                if !wait_for(&mut news, wait, stop) {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Closed => return,
+            // Damage, a poisoned writer: nothing is lost by waiting, and whoever calls is told.
+            Err(_) => {
+                std::thread::park_timeout(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Waits until something was appended, at most so long; `false` if the store is closed.
+fn wait_for(news: &mut crate::feed::Subscription, wait: Duration, stop: &AtomicBool) -> bool {
+    let until = Instant::now() + wait;
+    loop {
+        // Short enough that whoever stops the flow hardly waits.
+        let slice = until.saturating_duration_since(Instant::now()).min(Duration::from_millis(50));
+        match news.next_timeout(slice) {
+            Ok(Some(_)) => return true,
+            Ok(None) if stop.load(Ordering::Relaxed) || Instant::now() >= until => return true,
+            Ok(None) => {}
+            Err(error) if error.kind() == ErrorKind::Closed => return false,
+            Err(_) => return true,
+        }
+    }
+}
