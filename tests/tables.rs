@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
+#[path = "common/spoil.rs"]
+mod spoil;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -294,7 +296,7 @@ fn the_tables_follow_a_running_application() {
     assert_eq!(sql(&reader, "SELECT content FROM notes"), ["C"], "brought up by a process that only reads the log");
 }
 
-fn spoil(file: &Path, how: u32) {
+fn spoil_file(file: &Path, how: u32) {
     let mut bytes = std::fs::read(file).unwrap();
     match how {
         0 => bytes.truncate(1_000),
@@ -316,7 +318,7 @@ fn a_file_that_is_no_good_is_made_anew() {
     update_all(&store);
     let file = directory.path().join("projections/tables.sqlite");
     for how in 0..4 {
-        spoil(&file, how);
+        spoil_file(&file, how);
         update_all(&store);
         equal_the_log(&store);
         are_right(&store);
@@ -333,6 +335,29 @@ fn a_file_that_is_no_good_is_made_anew() {
     update_all(&store);
     equal_the_log(&store);
     are_right(&store);
+}
+
+#[test]
+fn damage_that_is_met_while_the_tables_follow_the_log_is_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.add_table(notes(), by()).unwrap();
+    store.append((0..50).map(|n| event("note.created", &format!("note/{n}"), r#"{"content":"A"}"#, n))).unwrap();
+    let tables = store.project_tables().unwrap();
+    let file = directory.path().join("projections/tables.sqlite");
+    let mut held = Vec::new();
+    for way in 0..spoil::WAYS {
+        assert!(tables.wait_for(store.reader().tail(), LONG).unwrap());
+        held.push(spoil::spoil_live(&file, way));
+        let data = format!(r#"{{"content":"B{way}"}}"#);
+        let done = store.append([event("note.updated", "note/7", &data, 100 + i64::from(way))]).unwrap();
+        assert!(tables.wait_for(done.last, LONG).unwrap(), "{:?}", tables.status());
+        let status = tables.status();
+        assert_eq!((status.rebuilds, status.error), (u64::from(way) + 1, None));
+        assert_eq!(sql(&store, "SELECT content FROM notes WHERE id = '7'"), [format!("B{way}")]);
+        equal_the_log(&store);
+        are_right(&store);
+    }
 }
 
 #[test]

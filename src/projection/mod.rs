@@ -86,7 +86,8 @@ pub trait Projection: Send + 'static {
     ///
     /// # Errors
     /// Whatever keeps it from taking the batch in. It is given the same batch again, after a pause that grows; so it
-    /// has to have changed nothing, or to pass over what it took in already.
+    /// has to have changed nothing, or to pass over what it took in already. An [`Error`](crate::Error) of the kind
+    /// `Diverged` says that what it kept is no good: it is told to [`clear`](Projection::clear) and begins again.
     fn apply(&mut self, batch: &Batch<'_>) -> Result<(), BoxError>;
 
     /// Finds what it kept, if it keeps anything, and says where to go on; called once, before the first batch. With
@@ -105,7 +106,7 @@ pub trait Projection: Send + 'static {
     }
 
     /// Forgets everything it made and kept, to begin again at the first event: the checkpoint that it kept is not of
-    /// this log's history.
+    /// this log's history, or what it kept turned out damaged.
     ///
     /// # Errors
     /// Whatever keeps it from that; it stops then.

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, backup};
 use super::Projection;
 use super::home::{DIRECTORY, Home};
 use super::tables::database::of_sqlite;
+use super::tables::{is_damage, of_live};
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Error, Result};
 use crate::event::EventRef;
@@ -280,7 +281,7 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
                 self.begin(home, false)?;
                 Ok(Checkpoint::ORIGIN)
             }
-            Err(error) if super::tables::is_damage(&error) => {
+            Err(error) if is_damage(&error) => {
                 self.begin(home, false)?;
                 Ok(Checkpoint::ORIGIN)
             }
@@ -296,11 +297,17 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
             // Where that fails too there is nothing to undo.
             let _ = db.execute_batch("ROLLBACK");
         }
-        taken
+        taken.map_err(of_live)
     }
 
     fn clear(&mut self, home: &Home) -> Result<(), BoxError> {
-        self.begin(home, false)
+        let beside = self.beside;
+        self.begin(home, false)?;
+        if beside {
+            // The other file says nothing any more, and is begun anew if it is still there.
+            let _ = self.remove(home, true);
+        }
+        Ok(())
     }
 
     fn serve(&mut self, home: &Home) -> Result<(), BoxError> {

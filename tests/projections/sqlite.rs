@@ -140,6 +140,28 @@ fn a_file_that_is_no_database_or_of_another_store_is_made_anew() {
 }
 
 #[test]
+fn damage_that_is_met_while_it_follows_the_log_is_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 1_000);
+    let notes = store.project(SqliteProjection::new(Notes::default())).unwrap();
+    let file = directory.path().join("projections/notes-taken.sqlite");
+    let mut held = Vec::new();
+    for way in 0..spoil::WAYS {
+        let last = 1_001 + u64::from(way);
+        assert!(notes.wait_for(last - 1, LONG).unwrap());
+        held.push(spoil::spoil_live(&file, way));
+        store.append(events(last, last)).unwrap();
+        assert!(notes.wait_for(last, LONG).unwrap(), "{:?}", notes.status());
+        let status = notes.status();
+        assert_eq!((status.rebuilds, status.error), (u64::from(way) + 1, None));
+        each_once(&notes, last as i64, 0);
+    }
+    drop(notes);
+    let notes = store.project(SqliteProjection::new(Notes::default())).unwrap();
+    assert_eq!(notes.status().position, Position::new(1_000 + u64::from(spoil::WAYS)), "what it made is kept");
+}
+
+#[test]
 fn two_processes_cannot_keep_the_same_projections() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(directory.path(), 10);

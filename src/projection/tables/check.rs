@@ -73,7 +73,7 @@ impl Store {
         self.inner.log.check_open()?;
         self.check_names(names)?;
         let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
-        on_file(&home, &Source::of(self), names, |builder| {
+        on_file(&home, &Source::of(self), names, |mut builder| {
             let horizon = builder.reader().tail();
             // Both have to stand at the same position to be compared.
             if !builder.catch_up(Some(horizon), &mut tell)? {

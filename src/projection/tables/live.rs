@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::super::home::Home;
 use super::super::runtime::Source;
 use super::super::{Projection, ProjectionHandle};
+use super::database::{self, of_live};
 use super::{Builder, Trouble, on_file};
 use crate::catalog::TABLE_ADDED;
 use crate::checkpoint::Checkpoint;
@@ -69,10 +70,7 @@ impl Projection for Tables {
     }
 
     fn open(&mut self, home: &Home, _: bool) -> Result<Checkpoint, BoxError> {
-        // Tables that are new or made anew come up to the others first, in large transactions.
-        let names = None;
-        on_file(home, &self.source, names, |_| Ok(()))?;
-        self.builder = Some(Builder::open(home.clone(), self.source.clone(), names).map_err(Error::from)?);
+        self.builder = Some(on_file(home, &self.source, None, Ok)?);
         Ok(self.behind())
     }
 
@@ -81,17 +79,20 @@ impl Projection for Tables {
     }
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<(), BoxError> {
-        self.take_batch(batch).map_err(|trouble| Error::from(trouble).into())
+        self.take_batch(batch).map_err(|trouble| of_live(Error::from(trouble).into()))
     }
 
     fn clear(&mut self, home: &Home) -> Result<(), BoxError> {
+        // Closed before its file is taken away.
+        self.builder = None;
+        database::remove(&*home.storage)?;
         self.open(home, false)?;
         Ok(())
     }
 
     fn serve(&mut self, _: &Home) -> Result<(), BoxError> {
         match &mut self.builder {
-            Some(builder) => builder.serve().map_err(|trouble| Error::from(trouble).into()),
+            Some(builder) => builder.serve().map_err(|trouble| of_live(Error::from(trouble).into())),
             None => Ok(()),
         }
     }
@@ -120,6 +121,6 @@ impl Store {
     ) -> Result<bool> {
         self.inner.log.check_open()?;
         let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
-        on_file(&home, &Source::of(self), names, |builder| builder.catch_up(None, &mut tell))
+        on_file(&home, &Source::of(self), names, |mut builder| builder.catch_up(None, &mut tell))
     }
 }

@@ -24,7 +24,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 pub use check::TableCheck;
-pub(super) use database::is_damage;
+pub(super) use database::{is_damage, of_live};
 pub use live::Tables;
 
 use super::home::Home;
@@ -94,7 +94,7 @@ impl From<Error> for Trouble {
 impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Error {
         match trouble {
-            Trouble::Sqlite(error) => of_sqlite(&error),
+            Trouble::Sqlite(error) => of_sqlite(&error).caused_by(error),
             Trouble::Other(error) => error,
         }
     }
@@ -119,11 +119,11 @@ fn on_file<T>(
     home: &Home,
     source: &Source,
     names: Option<&[String]>,
-    mut work: impl FnMut(&mut Builder) -> Result<T, Trouble>,
+    mut work: impl FnMut(Builder) -> Result<T, Trouble>,
 ) -> Result<T> {
     let mut tried = false;
     loop {
-        let done = Builder::open(home.clone(), source.clone(), names).and_then(|mut builder| work(&mut builder));
+        let done = Builder::open(home.clone(), source.clone(), names).and_then(&mut work);
         match done {
             Err(Trouble::Sqlite(error)) if database::is_damage(&error) && !tried => {
                 database::remove(&*home.storage)?;
