@@ -115,13 +115,14 @@ pub trait Projection: Send + 'static {
         Err("it does not say how to begin again".into())
     }
 
-    /// It has caught up for the first time: what it made takes the place of what served until now.
+    /// It has caught up for the first time: what it made takes the place of what served until now. Returns in what the
+    /// two differ, a line each, if both stand at the same position and it can tell; none else.
     ///
     /// # Errors
     /// Whatever keeps it from that; it is asked again later.
-    fn serve(&mut self, home: &Home) -> Result<(), BoxError> {
+    fn serve(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
         let _ = home;
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Keeps what it made so far, up to this checkpoint; called now and then, and at the end. A projection that keeps
@@ -135,7 +136,7 @@ pub trait Projection: Send + 'static {
     }
 
     /// In what a rebuilt one differs from this one, a line each; both stand at the same position. None if they do
-    /// not, or if nothing can be said.
+    /// not, if nothing can be said, or if [`Projection::serve`] will say it.
     fn differences(&self, rebuilt: &Self) -> Vec<String>
     where
         Self: Sized,

@@ -173,7 +173,10 @@ impl<P: Projection> Shared<P> {
             if subscription.caught_up() {
                 if !served {
                     match self.guarded(|| self.model.lock().serve(&self.home)) {
-                        Ok(()) => served = true,
+                        Ok(differences) => {
+                            served = true;
+                            self.tell(|progress| progress.differences = differences);
+                        }
                         Err(Failure::Failed(error)) if is_diverged(&error) => match self.begin_again(&*error) {
                             Ok(begun) => subscription = begun,
                             Err(end) => return end,
@@ -242,9 +245,9 @@ impl<P: Projection> Shared<P> {
     }
 
     /// Runs a call of the model. A panic of it is caught here: it must not be met again by whoever looks at the model.
-    fn guarded(&self, call: impl FnOnce() -> Result<(), BoxError>) -> Result<(), Failure> {
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Failure> {
         match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(Failure::Failed(error)),
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -362,10 +365,11 @@ impl<P: Projection> Rebuild<P> {
     fn swap_in(self, shared: &Shared<P>) {
         let mut fresh = self.model.into_inner();
         let mut serving = shared.model.lock();
-        let differences = serving.differences(&fresh);
+        let mut differences = serving.differences(&fresh);
         let swapped = shared.guarded(|| fresh.serve(&shared.home));
         let error = match swapped {
-            Ok(()) => {
+            Ok(found) => {
+                differences.extend(found);
                 *serving = fresh;
                 None
             }

@@ -310,12 +310,22 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
         Ok(())
     }
 
-    fn serve(&mut self, home: &Home) -> Result<(), BoxError> {
-        if !self.beside {
-            return Ok(());
-        }
-        let Some(fresh) = self.db.take() else { return Err("it was not started".into()) };
+    fn serve(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
+        if self.beside { self.take_over(home).map_err(of_live) } else { Ok(Vec::new()) }
+    }
+}
+
+impl<F: SqlFold> SqliteProjection<F> {
+    /// Puts what was built beside in the place of the file that serves; says in what they differ.
+    fn take_over(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
         let mut serving = self.connect(home, false)??;
+        let Some(fresh) = self.db.take() else { return Err("it was not started".into()) };
+        // What is not where this one is would differ by the events between them.
+        let found = match kept(&serving, self.fold.name()) {
+            Ok(Some((_, at))) if at == self.at => differences(&serving, &fresh)
+                .unwrap_or_else(|error| vec![format!("they could not be compared: {}", of_sqlite(&error))]),
+            _ => Vec::new(),
+        };
         let copied = backup::Backup::new(&fresh, &mut serving)
             .and_then(|copy| copy.run_to_completion(COPY_PAGES, Duration::from_millis(10), None));
         if let Err(error) = copied {
@@ -326,15 +336,7 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
         (self.db, self.beside) = (Some(serving), false);
         // The other file says nothing any more, and is begun anew if it is still there.
         let _ = self.remove(home, true);
-        Ok(())
-    }
-
-    fn differences(&self, rebuilt: &Self) -> Vec<String> {
-        match (&self.db, &rebuilt.db) {
-            (Some(kept), Some(fresh)) => differences(kept, fresh)
-                .unwrap_or_else(|error| vec![format!("they could not be compared: {}", of_sqlite(&error))]),
-            _ => Vec::new(),
-        }
+        Ok(found)
     }
 }
 

@@ -80,14 +80,10 @@ impl Store {
                 return Ok(None);
             }
             builder.begin_anew()?;
-            let mut done = Vec::new();
             if !builder.read_to(horizon, &mut tell)? {
                 return Ok(None);
             }
-            for slot in &builder.slots {
-                let name = slot.model.name();
-                done.push(compared(&builder.db, slot, ("main", name), ("main", &slot.table))?);
-            }
+            let done = builder.compare()?;
             builder.serve()?;
             Ok(Some(done))
         })
@@ -178,6 +174,20 @@ impl Store {
     }
 }
 
+impl Builder {
+    /// Compares tables that were made anew with those that serve, where both stand at the same position.
+    pub(super) fn compare(&self) -> Result<Vec<TableCheck>, Trouble> {
+        let mut done = Vec::new();
+        for slot in self.slots.iter().filter(|slot| !slot.serves()) {
+            let name = slot.model.name();
+            if database::stand(&self.db, name)?.is_some_and(|kept| kept.at == slot.stand.at) {
+                done.push(compared(&self.db, slot, ("main", name), ("main", &slot.table))?);
+            }
+        }
+        Ok(done)
+    }
+}
+
 fn rows(db: &Connection, schema: &str, table: &str) -> rusqlite::Result<u64> {
     let count: i64 = db.query_row(&format!("SELECT count(*) FROM {schema}.{}", quoted(table)), [], |row| row.get(0))?;
     Ok(count.max(0) as u64)
@@ -194,7 +204,11 @@ fn compared(db: &Connection, slot: &Slot, kept: (&str, &str), fresh: (&str, &str
     let (mut of_kept, mut of_fresh) = (columns(kept)?, columns(fresh)?);
     of_kept.sort_unstable();
     of_fresh.sort_unstable();
-    let differ = known.is_none() && of_kept != of_fresh;
+    // One of another version may have had other columns: then all of its rows are others.
+    let differ = match &known {
+        None => of_kept != of_fresh,
+        Some(names) => names.iter().any(|name| !of_kept.contains(name)),
+    };
     let columns = known.unwrap_or(of_fresh).iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     let only = |(schema, table): (&str, &str), (other_schema, other): (&str, &str)| -> rusqlite::Result<u64> {
         if differ {

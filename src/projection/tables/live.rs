@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::super::home::Home;
 use super::super::runtime::Source;
 use super::super::{Projection, ProjectionHandle};
-use super::database::{self, of_live};
-use super::{Builder, Trouble, on_file};
+use super::database::{self, is_damage, of_live, of_sqlite};
+use super::{Builder, TableCheck, Trouble, on_file};
 use crate::catalog::TABLE_ADDED;
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Error, Result};
@@ -31,6 +31,21 @@ impl Tables {
     fn behind(&self) -> Checkpoint {
         let stands = self.builder.iter().flat_map(|builder| &builder.slots).map(|slot| slot.stand.at);
         stands.min_by_key(|at| at.position).unwrap_or_default()
+    }
+
+    /// Puts tables that were made anew in the place of those that served; says in what they differ.
+    fn take_over(&mut self) -> Result<Vec<String>, Trouble> {
+        let Some(builder) = &mut self.builder else { return Ok(Vec::new()) };
+        let found = match builder.compare() {
+            Ok(tables) => tables.iter().filter_map(difference).collect(),
+            // What an older version left behind keeps no new one from serving.
+            Err(Trouble::Sqlite(error)) if !is_damage(&error) => {
+                vec![format!("they could not be compared: {}", of_sqlite(&error))]
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        builder.serve()?;
+        Ok(found)
     }
 
     fn take_batch(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
@@ -64,6 +79,12 @@ impl Tables {
     }
 }
 
+/// A line for a table that does not have the rows of the one that it replaces.
+fn difference(table: &TableCheck) -> Option<String> {
+    let (kept, fresh) = table.differences.filter(|found| *found != (0, 0))?;
+    Some(format!("{}: {kept} rows only in the old one, {fresh} only in the new one", table.name))
+}
+
 impl Projection for Tables {
     fn name(&self) -> &str {
         "tables"
@@ -90,11 +111,8 @@ impl Projection for Tables {
         Ok(())
     }
 
-    fn serve(&mut self, _: &Home) -> Result<(), BoxError> {
-        match &mut self.builder {
-            Some(builder) => builder.serve().map_err(|trouble| of_live(Error::from(trouble).into())),
-            None => Ok(()),
-        }
+    fn serve(&mut self, _: &Home) -> Result<Vec<String>, BoxError> {
+        self.take_over().map_err(|trouble| of_live(Error::from(trouble).into()))
     }
 }
 
