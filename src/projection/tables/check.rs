@@ -70,7 +70,6 @@ impl Store {
         names: Option<&[String]>,
         mut tell: impl FnMut(Position, Position) -> ControlFlow<()>,
     ) -> Result<Option<Vec<TableCheck>>> {
-        self.inner.log.check_open()?;
         self.check_names(names)?;
         let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
         on_file(&home, &Source::of(self), names, |mut builder| {
@@ -99,7 +98,6 @@ impl Store {
         names: Option<&[String]>,
         mut tell: impl FnMut(Position, Position) -> ControlFlow<()>,
     ) -> Result<Option<Vec<TableCheck>>> {
-        self.inner.log.check_open()?;
         self.check_names(names)?;
         let mut done = Vec::new();
         for table in self.tables()? {
@@ -147,7 +145,9 @@ impl Store {
         Ok(Some(found))
     }
 
+    /// The store is open, and has tables of these names.
     fn check_names(&self, names: Option<&[String]>) -> Result<()> {
+        self.inner.log.check_open()?;
         let known = models(&self.reader().catalog()?, None);
         for name in names.unwrap_or_default() {
             if !known.iter().any(|model| model.name().eq_ignore_ascii_case(name)) {
