@@ -425,6 +425,34 @@ fn a_table_of_another_version_says_in_what_it_differs() {
 }
 
 #[test]
+fn several_may_bring_the_tables_up_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    for round in 0..20 {
+        let tables = (round % 2 == 1).then(|| store.project_tables().unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let store = &store;
+                scope.spawn(move || {
+                    for n in 0..10 {
+                        let subject = format!("note/{thread}-{n}");
+                        store.append([event("note.created", &subject, r#"{"content":"A"}"#, n)]).unwrap();
+                        sql(store, "SELECT sum(events) FROM stats");
+                    }
+                });
+            }
+            scope.spawn(|| store.rebuild_tables(None, |_, _| ControlFlow::Continue(())).unwrap());
+        });
+        if let Some(tables) = tables {
+            assert!(tables.wait_for(store.reader().tail(), LONG).unwrap());
+            assert_eq!(tables.status().error, None);
+        }
+        are_right(&store);
+        equal_the_log(&store);
+    }
+}
+
+#[test]
 fn only_users_add_tables_and_nobody_forges_the_event() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::super::home::Home;
 use super::super::runtime::Source;
@@ -28,7 +28,8 @@ pub struct TableCheck {
     pub skipped: u64,
     /// Why it will be made anew when it is next brought up, if it will be.
     pub outdated: Option<String>,
-    /// After a check or a rebuild: rows that only the table has, and rows that only the fresh one has.
+    /// After a check or a rebuild: rows that only the table has, and rows that only the fresh one has. None if a running
+    /// projection took events into the table while it was rebuilt, so that the two cannot be compared.
     pub differences: Option<(u64, u64)>,
 }
 
@@ -135,7 +136,8 @@ impl Store {
             slots.push(Slot { model, table: name, stand });
         }
         let home = Home::new(&self.inner.path, &self.inner.log.storage, false, &self.inner.projections)?;
-        let mut builder = Builder { db, source, _home: home, slots };
+        let seen = database::changes_of_others(&db)?;
+        let mut builder = Builder { db, source, _home: home, names: None, slots, seen };
         if !builder.catch_up(Some(table.position), tell)? {
             return Ok(None);
         }
@@ -175,14 +177,26 @@ impl Store {
 }
 
 impl Builder {
-    /// Compares tables that were made anew with those that serve, where both stand at the same position.
+    /// Compares tables that were made anew with those that serve, where both stand at the same position. The others
+    /// have no differences: they are further on, or of an older version and were not kept up.
     pub(super) fn compare(&self) -> Result<Vec<TableCheck>, Trouble> {
+        // All of it at one moment, whoever else keeps them up.
+        let _snapshot = Transaction::new_unchecked(&self.db, TransactionBehavior::Deferred)?;
         let mut done = Vec::new();
         for slot in self.slots.iter().filter(|slot| !slot.serves()) {
             let name = slot.model.name();
-            if database::stand(&self.db, name)?.is_some_and(|kept| kept.at == slot.stand.at) {
-                done.push(compared(&self.db, slot, ("main", name), ("main", &slot.table))?);
-            }
+            let same = database::stand(&self.db, name)?.is_some_and(|kept| kept.at == slot.stand.at);
+            done.push(match same {
+                true => compared(&self.db, slot, ("main", name), ("main", &slot.table))?,
+                false => TableCheck {
+                    name: name.to_owned(),
+                    position: slot.stand.at.position,
+                    rows: rows(&self.db, "main", &slot.table)?,
+                    skipped: slot.stand.skipped,
+                    outdated: None,
+                    differences: None,
+                },
+            });
         }
         Ok(done)
     }

@@ -129,6 +129,11 @@ pub(super) fn remove(storage: &dyn Storage) -> Result<()> {
     Ok(())
 }
 
+/// A number that is another one whenever another connection has changed the file.
+pub(super) fn changes_of_others(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
 /// Where a table stands; `None` if there is none of that name.
 pub(super) fn stand(db: &Connection, table: &str) -> rusqlite::Result<Option<Stand>> {
     let mut select = db.prepare_cached(&format!(

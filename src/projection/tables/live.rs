@@ -18,6 +18,8 @@ use crate::store::Store;
 pub struct Tables {
     source: Source,
     builder: Option<Builder>,
+    /// Up to here batches were given.
+    through: Position,
 }
 
 impl std::fmt::Debug for Tables {
@@ -27,12 +29,6 @@ impl std::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// Where the table is that is furthest behind.
-    fn behind(&self) -> Checkpoint {
-        let stands = self.builder.iter().flat_map(|builder| &builder.slots).map(|slot| slot.stand.at);
-        stands.min_by_key(|at| at.position).unwrap_or_default()
-    }
-
     /// Puts tables that were made anew in the place of those that served; says in what they differ.
     fn take_over(&mut self) -> Result<Vec<String>, Trouble> {
         let Some(builder) = &mut self.builder else { return Ok(Vec::new()) };
@@ -50,7 +46,13 @@ impl Tables {
 
     fn take_batch(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
         let Some(builder) = &mut self.builder else { return Ok(()) };
-        builder.db.execute_batch("BEGIN IMMEDIATE")?;
+        builder.begin()?;
+        while builder.behind().position < self.through {
+            // Another one has made a table anew, and this batch begins behind where that stands.
+            builder.roll_back();
+            builder.read_to(self.through, &mut |_, _| ControlFlow::Continue(()))?;
+            builder.begin()?;
+        }
         let reader = builder.reader();
         let mut take = || {
             for event in batch.iter() {
@@ -72,9 +74,10 @@ impl Tables {
             return Err(trouble);
         }
         if batch.iter().any(|event| event.event_type() == TABLE_ADDED) {
-            builder.reconcile(None)?;
+            builder.reconcile()?;
             builder.catch_up(Some(batch.through()), &mut |_, _| ControlFlow::Continue(()))?;
         }
+        self.through = batch.through();
         Ok(())
     }
 }
@@ -91,8 +94,10 @@ impl Projection for Tables {
     }
 
     fn open(&mut self, home: &Home, _: bool) -> Result<Checkpoint, BoxError> {
-        self.builder = Some(on_file(home, &self.source, None, Ok)?);
-        Ok(self.behind())
+        let builder = on_file(home, &self.source, None, Ok)?;
+        let at = builder.behind();
+        (self.builder, self.through) = (Some(builder), at.position);
+        Ok(at)
     }
 
     fn keeps_checkpoint(&self) -> bool {
@@ -123,7 +128,7 @@ impl Store {
     /// # Errors
     /// As [`Store::project`].
     pub fn project_tables(&self) -> Result<ProjectionHandle<Tables>> {
-        self.project(Tables { source: Source::of(self), builder: None })
+        self.project(Tables { source: Source::of(self), builder: None, through: Position::ORIGIN })
     }
 
     /// Brings tables up to what is durable now, those of these names or all; `tell` is told how far it is and how far
