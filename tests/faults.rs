@@ -612,8 +612,8 @@ impl Mounted {
         match mount {
             Ok(done) if done.status.success() => Some(Mounted(directory)),
             other => {
-                let text = format!("SKIPPED: no tmpfs can be mounted here ({other:?}); this needs root");
-                writeln!(std::io::stderr(), "{text}").unwrap();
+                let mut said = std::io::stderr();
+                writeln!(said, "SKIPPED: no tmpfs can be mounted here ({other:?}); this needs root").unwrap();
                 None
             }
         }

@@ -34,6 +34,7 @@ pub fn optional(stem: &str) -> Option<PathBuf> {
         return Some(path);
     }
     // Not eprintln, which the harness keeps to itself when a test passes.
-    writeln!(std::io::stderr(), "SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display()).unwrap();
+    let mut said = std::io::stderr();
+    writeln!(said, "SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display()).unwrap();
     None
 }
