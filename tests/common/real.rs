@@ -33,8 +33,8 @@ pub fn optional(stem: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    // Not eprintln, which the harness keeps to itself when a test passes.
-    let mut said = std::io::stderr();
-    writeln!(said, "SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display()).unwrap();
+    // Not eprintln, which the harness keeps to itself when a test passes; and at once, as tests run beside it.
+    let text = format!("SKIPPED {stem}: no {} (ANNALS_TEST_DATA)\n", path.display());
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
     None
 }
