@@ -10,6 +10,7 @@
 #[path = "simulated/mod.rs"]
 mod simulated;
 
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -611,7 +612,8 @@ impl Mounted {
         match mount {
             Ok(done) if done.status.success() => Some(Mounted(directory)),
             other => {
-                println!("SKIPPED: no tmpfs can be mounted here ({other:?}); this needs root");
+                let mut said = std::io::stderr();
+                writeln!(said, "SKIPPED: no tmpfs can be mounted here ({other:?}); this needs root").unwrap();
                 None
             }
         }
@@ -690,7 +692,7 @@ fn a_limit_on_file_sizes_refuses_and_loses_nothing() {
         .env(CHILD_DIRECTORY, &path)
         .output();
     let Ok(child) = child else {
-        println!("SKIPPED: there is no bash to set a limit with");
+        writeln!(std::io::stderr(), "SKIPPED: there is no bash to set a limit with").unwrap();
         return;
     };
     let said = String::from_utf8_lossy(&child.stdout);

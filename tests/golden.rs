@@ -26,6 +26,7 @@ mod sealed_reader;
 mod terms_reader;
 
 use std::fs;
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -353,7 +354,8 @@ fn make_sealed() {
 fn the_present_sealer_writes_the_same_store() {
     let made_with = fs::read_to_string(sealed().join("zstd")).unwrap();
     if made_with.trim() != zstd::zstd_safe::version_string() {
-        eprintln!("SKIPPED: the sealed golden store was made with zstd {}", made_with.trim());
+        writeln!(std::io::stderr(), "SKIPPED: the sealed golden store was made with zstd {}", made_with.trim())
+            .unwrap();
         return;
     }
     let directory = tempfile::tempdir().unwrap();

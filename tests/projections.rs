@@ -15,6 +15,9 @@ use annals::{
 };
 
 #[cfg(feature = "sqlite")]
+#[path = "common/spoil.rs"]
+mod spoil;
+#[cfg(feature = "sqlite")]
 #[path = "projections/sqlite.rs"]
 mod sqlite;
 

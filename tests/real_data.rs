@@ -1,8 +1,7 @@
 //! Real histories go in and come out as they were: other people's types, subjects and payloads, in every batch size,
 //! over closing and opening, over a writer that is killed in the middle, and from one store into another.
 //!
-//! One sample is part of the repository. The others are optional: beside it, in ../shared/data, or where
-//! `ANNALS_TEST_DATA` says. Expectations are read from the lines by serde_json and jiff alone, not by this crate.
+//! Expectations are read from the lines by serde_json and jiff alone, not by this crate.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -21,19 +20,13 @@ use annals::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+#[path = "common/real.rs"]
+mod real;
+
+use real::{KNOWN, directory, sample};
+
 /// Files of more events are imported one by one only in a release build.
 const ONE_BY_ONE_EVENTS_MAX: usize = if cfg!(debug_assertions) { 60_000 } else { usize::MAX };
-
-const KNOWN: [&str; 8] = [
-    "expenses-bpic2020-domestic",
-    "git-cargo",
-    "github-2015-01-01-00",
-    "loans-bpic2012",
-    "notes-peps-sample",
-    "permits-receipt",
-    "webhooks-octokit",
-    "wiki-edits-2015",
-];
 
 #[test]
 fn the_sample_of_this_repository() {
@@ -86,22 +79,9 @@ fn others() {
     entries.filter(is_other).for_each(|path| goes_in_and_comes_out(&path));
 }
 
-fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/notes-peps-sample.jsonl.zst")
-}
-
-fn directory() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    std::env::var_os("ANNALS_TEST_DATA").map_or_else(beside, PathBuf::from)
-}
-
 fn optional(stem: &str) {
-    let path = directory().join(format!("{stem}.jsonl.zst"));
-    if path.exists() {
+    if let Some(path) = real::optional(stem) {
         goes_in_and_comes_out(&path);
-    } else {
-        // Not eprintln, which the harness keeps to itself when a test passes.
-        eprintln!("SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display());
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "sealing/ahead.rs"]
+mod ahead;
 #[path = "sealing/crashes.rs"]
 mod crashes;
 #[path = "sealing/failures.rs"]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
+#[path = "common/real.rs"]
+mod files;
 
 #[path = "sql/answers.rs"]
 mod answers;

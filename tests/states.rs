@@ -8,6 +8,8 @@ mod crashes;
 mod damage;
 #[path = "states/documents.rs"]
 mod documents;
+#[path = "common/real.rs"]
+mod files;
 #[path = "states/fold.rs"]
 mod fold;
 #[path = "states/real.rs"]

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
+#[path = "common/spoil.rs"]
+mod spoil;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -294,7 +296,7 @@ fn the_tables_follow_a_running_application() {
     assert_eq!(sql(&reader, "SELECT content FROM notes"), ["C"], "brought up by a process that only reads the log");
 }
 
-fn spoil(file: &Path, how: u32) {
+fn spoil_file(file: &Path, how: u32) {
     let mut bytes = std::fs::read(file).unwrap();
     match how {
         0 => bytes.truncate(1_000),
@@ -316,7 +318,7 @@ fn a_file_that_is_no_good_is_made_anew() {
     update_all(&store);
     let file = directory.path().join("projections/tables.sqlite");
     for how in 0..4 {
-        spoil(&file, how);
+        spoil_file(&file, how);
         update_all(&store);
         equal_the_log(&store);
         are_right(&store);
@@ -333,6 +335,29 @@ fn a_file_that_is_no_good_is_made_anew() {
     update_all(&store);
     equal_the_log(&store);
     are_right(&store);
+}
+
+#[test]
+fn damage_that_is_met_while_the_tables_follow_the_log_is_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.add_table(notes(), by()).unwrap();
+    store.append((0..50).map(|n| event("note.created", &format!("note/{n}"), r#"{"content":"A"}"#, n))).unwrap();
+    let tables = store.project_tables().unwrap();
+    let file = directory.path().join("projections/tables.sqlite");
+    let mut held = Vec::new();
+    for way in 0..spoil::WAYS {
+        assert!(tables.wait_for(store.reader().tail(), LONG).unwrap());
+        held.push(spoil::spoil_live(&file, way));
+        let data = format!(r#"{{"content":"B{way}"}}"#);
+        let done = store.append([event("note.updated", "note/7", &data, 100 + i64::from(way))]).unwrap();
+        assert!(tables.wait_for(done.last, LONG).unwrap(), "{:?}", tables.status());
+        let status = tables.status();
+        assert_eq!((status.rebuilds, status.error), (u64::from(way) + 1, None));
+        assert_eq!(sql(&store, "SELECT content FROM notes WHERE id = '7'"), [format!("B{way}")]);
+        equal_the_log(&store);
+        are_right(&store);
+    }
 }
 
 #[test]
@@ -367,6 +392,64 @@ fn a_wrong_row_is_found_by_a_check_and_mended_by_a_rebuild() {
     let nobody = ["nobody".to_owned()];
     let error = store.rebuild_tables(Some(&nobody), |_, _| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_table_of_another_version_says_in_what_it_differs() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.append((0..20).map(|n| event("note.created", &format!("note/{n}"), r#"{"content":"A"}"#, n))).unwrap();
+    update_all(&store);
+    let file = directory.path().join("projections/tables.sqlite");
+    // As an older program would have left them, which folded some of it otherwise.
+    rusqlite::Connection::open(&file)
+        .unwrap()
+        .execute_batch(
+            "UPDATE annals_checkpoint SET version = version - 1 WHERE name IN ('subjects', 'stats', 'search'); \
+             UPDATE subjects SET version = 7 WHERE subject = 'note/3'; DELETE FROM search WHERE subject = 'note/5'",
+        )
+        .unwrap();
+    let tables = store.project_tables().unwrap();
+    let expected = [
+        "subjects: 1 rows only in the old one, 1 only in the new one",
+        "search: 0 rows only in the old one, 1 only in the new one",
+    ];
+    let deadline = std::time::Instant::now() + LONG;
+    while tables.status().differences.is_empty() && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!((tables.status().differences, tables.status().error), (expected.map(str::to_owned).to_vec(), None));
+    drop(tables);
+    equal_the_log(&store);
+    are_right(&store);
+}
+
+#[test]
+fn several_may_bring_the_tables_up_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    for round in 0..20 {
+        let tables = (round % 2 == 1).then(|| store.project_tables().unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let store = &store;
+                scope.spawn(move || {
+                    for n in 0..10 {
+                        let subject = format!("note/{thread}-{n}");
+                        store.append([event("note.created", &subject, r#"{"content":"A"}"#, n)]).unwrap();
+                        sql(store, "SELECT sum(events) FROM stats");
+                    }
+                });
+            }
+            scope.spawn(|| store.rebuild_tables(None, |_, _| ControlFlow::Continue(())).unwrap());
+        });
+        if let Some(tables) = tables {
+            assert!(tables.wait_for(store.reader().tail(), LONG).unwrap());
+            assert_eq!(tables.status().error, None);
+        }
+        are_right(&store);
+        equal_the_log(&store);
+    }
 }
 
 #[test]

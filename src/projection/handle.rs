@@ -64,7 +64,8 @@ pub struct ProjectionStatus {
     pub rebuilding: Option<Position>,
     /// How often it was rebuilt since it was started.
     pub rebuilds: u64,
-    /// In what the last rebuilt model differed from the one that it replaced.
+    /// In what the last rebuilt model differed from the one that it replaced. One of another version is compared too,
+    /// if it keeps itself in SQLite and no event came since the older one was stopped.
     pub differences: Vec<String>,
 }
 

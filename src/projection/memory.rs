@@ -117,9 +117,9 @@ impl<S: State + Send + 'static> Projection for MemoryProjection<S> {
         Ok(())
     }
 
-    fn serve(&mut self, _: &Home) -> Result<(), BoxError> {
+    fn serve(&mut self, _: &Home) -> Result<Vec<String>, BoxError> {
         self.beside = false;
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn save(&mut self, home: &Home, at: &Checkpoint) -> Result<(), BoxError> {

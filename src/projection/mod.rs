@@ -87,7 +87,8 @@ pub trait Projection: Send + 'static {
     ///
     /// # Errors
     /// Whatever keeps it from taking the batch in. It is given the same batch again, after a pause that grows; so it
-    /// has to have changed nothing, or to pass over what it took in already.
+    /// has to have changed nothing, or to pass over what it took in already. An [`Error`](crate::Error) of the kind
+    /// `Diverged` says that what it kept is no good: it is told to [`clear`](Projection::clear) and begins again.
     fn apply(&mut self, batch: &Batch<'_>) -> Result<(), BoxError>;
 
     /// Finds what it kept, if it keeps anything, and says where to go on; called once, before the first batch. With
@@ -106,7 +107,7 @@ pub trait Projection: Send + 'static {
     }
 
     /// Forgets everything it made and kept, to begin again at the first event: the checkpoint that it kept is not of
-    /// this log's history.
+    /// this log's history, or what it kept turned out damaged.
     ///
     /// # Errors
     /// Whatever keeps it from that; it stops then.
@@ -115,13 +116,14 @@ pub trait Projection: Send + 'static {
         Err("it does not say how to begin again".into())
     }
 
-    /// It has caught up for the first time: what it made takes the place of what served until now.
+    /// It has caught up for the first time: what it made takes the place of what served until now. Returns in what the
+    /// two differ, a line each, if both stand at the same position and it can tell; none else.
     ///
     /// # Errors
     /// Whatever keeps it from that; it is asked again later.
-    fn serve(&mut self, home: &Home) -> Result<(), BoxError> {
+    fn serve(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
         let _ = home;
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Keeps what it made so far, up to this checkpoint; called now and then, and at the end. A projection that keeps
@@ -135,7 +137,7 @@ pub trait Projection: Send + 'static {
     }
 
     /// In what a rebuilt one differs from this one, a line each; both stand at the same position. None if they do
-    /// not, or if nothing can be said.
+    /// not, if nothing can be said, or if [`Projection::serve`] will say it.
     fn differences(&self, rebuilt: &Self) -> Vec<String>
     where
         Self: Sized,

@@ -3,6 +3,7 @@
 //! Only this thread moves a projection. Others reach the model through its mutex, between two batches, and ask for
 //! things by leaving them in [`Shared`].
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use super::Projection;
 use super::handle::ProjectionState;
 use super::home::Home;
 use crate::checkpoint::Checkpoint;
-use crate::error::{BoxError, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::feed::{Batch, StartAt, Subscription};
 use crate::log::follow::Follower;
 use crate::log::shared::Log;
@@ -142,26 +143,23 @@ impl<P: Projection> Shared<P> {
             let waits = if rebuild.is_some() { Duration::ZERO } else { LOOK };
             match subscription.next_timeout(waits) {
                 Ok(Some(batch)) => match self.take_in(&self.model, &batch) {
-                    Ok(()) => self.tell(|progress| {
+                    Ok(Taken::In) => self.tell(|progress| {
                         progress.position = batch.through();
                         progress.events += batch.len() as u64;
                         (progress.error, progress.attempts) = (None, 0);
                     }),
+                    Ok(Taken::BeginAgain(error)) => match self.begin_again(&error) {
+                        Ok(begun) => subscription = begun,
+                        Err(end) => return end,
+                    },
                     Err(end) => return end,
                 },
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Closed => return End::Stopped,
-                Err(error) if error.kind() == ErrorKind::Diverged => {
-                    if let Err(failed) = self.model.lock().clear(&self.home) {
-                        return End::Failed(format!("{error}; {failed}"));
-                    }
-                    self.tell(|progress| {
-                        progress.position = Position::ORIGIN;
-                        progress.rebuilds += 1;
-                        progress.error = Some(format!("begun again: {error}"));
-                    });
-                    subscription = self.source.subscribe(&*self.model.lock(), StartAt::Start);
-                }
+                Err(error) if error.kind() == ErrorKind::Diverged => match self.begin_again(&error) {
+                    Ok(begun) => subscription = begun,
+                    Err(end) => return end,
+                },
                 // Damage stays until somebody repairs it; whatever else it is may pass.
                 Err(error) if error.corruption().is_some() => return End::Failed(error.to_string()),
                 Err(error) => {
@@ -175,10 +173,15 @@ impl<P: Projection> Shared<P> {
             if subscription.caught_up() {
                 if !served {
                     match self.guarded(|| self.model.lock().serve(&self.home)) {
-                        Ok(()) => served = true,
-                        Err(Failure::Failed(error) | Failure::Panicked(error)) => {
-                            self.tell(|progress| progress.error = Some(format!("taking over: {error}")));
+                        Ok(differences) => {
+                            served = true;
+                            self.tell(|progress| progress.differences = differences);
                         }
+                        Err(Failure::Failed(error)) if is_diverged(&error) => match self.begin_again(&*error) {
+                            Ok(begun) => subscription = begun,
+                            Err(end) => return end,
+                        },
+                        Err(failure) => self.tell(|progress| progress.error = Some(format!("taking over: {failure}"))),
                     }
                 }
                 self.tell_if(ProjectionState::CatchingUp, ProjectionState::Following);
@@ -211,22 +214,41 @@ impl<P: Projection> Shared<P> {
         }
     }
 
-    /// Gives a batch to a model until it takes it.
-    fn take_in(&self, model: &Mutex<P>, batch: &Batch<'_>) -> Result<(), End> {
+    /// Gives a batch to a model until it takes it, or says that it has to begin again.
+    fn take_in(&self, model: &Mutex<P>, batch: &Batch<'_>) -> Result<Taken, End> {
         loop {
             match self.guarded(|| model.lock().apply(batch)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Taken::In),
                 Err(Failure::Panicked(what)) => return Err(End::Panicked(what)),
-                Err(Failure::Failed(error)) => self.pause(&error)?,
+                Err(Failure::Failed(error)) => {
+                    self.pause(&error.to_string())?;
+                    if is_diverged(&error) {
+                        return Ok(Taken::BeginAgain(error.to_string()));
+                    }
+                }
             }
         }
     }
 
+    /// The model forgets what it kept, which is of another history or no good, and is given everything anew.
+    fn begin_again(&self, error: &dyn fmt::Display) -> Result<Subscription, End> {
+        self.guarded(|| self.model.lock().clear(&self.home)).map_err(|failure| match failure {
+            Failure::Failed(failed) => End::Failed(format!("{error}; {failed}")),
+            Failure::Panicked(what) => End::Panicked(what),
+        })?;
+        self.tell(|progress| {
+            progress.position = Position::ORIGIN;
+            progress.rebuilds += 1;
+            progress.error = Some(format!("begun again: {error}"));
+        });
+        Ok(self.source.subscribe(&*self.model.lock(), StartAt::Start))
+    }
+
     /// Runs a call of the model. A panic of it is caught here: it must not be met again by whoever looks at the model.
-    fn guarded(&self, call: impl FnOnce() -> Result<(), BoxError>) -> Result<(), Failure> {
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, BoxError>) -> Result<T, Failure> {
         match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Failed(error.to_string())),
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(Failure::Failed(error)),
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -257,10 +279,8 @@ impl<P: Projection> Shared<P> {
     fn save(&self) {
         let position = self.progress.lock().position;
         let Ok(Some(at)) = self.source.log.checkpoint(position) else { return };
-        if let Err(Failure::Failed(error) | Failure::Panicked(error)) =
-            self.guarded(|| self.model.lock().save(&self.home, &at))
-        {
-            self.tell(|progress| progress.error = Some(format!("keeping it: {error}")));
+        if let Err(failure) = self.guarded(|| self.model.lock().save(&self.home, &at)) {
+            self.tell(|progress| progress.error = Some(format!("keeping it: {failure}")));
         }
     }
 
@@ -283,9 +303,31 @@ impl<P: Projection> Shared<P> {
     }
 }
 
+/// What became of a batch.
+enum Taken {
+    In,
+    /// What the model kept is no good, for this reason.
+    BeginAgain(String),
+}
+
+/// Why a call of the model did not do what it was to do.
 enum Failure {
-    Failed(String),
+    Failed(BoxError),
     Panicked(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Failed(error) => error.fmt(f),
+            Failure::Panicked(what) => what.fmt(f),
+        }
+    }
+}
+
+/// Whether a model says that what it kept is of another history, or no good.
+fn is_diverged(error: &BoxError) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Diverged)
 }
 
 /// A model made anew beside the one that serves. It is read for by the same thread, in turn with the serving one, so
@@ -312,7 +354,7 @@ impl<P: Projection> Rebuild<P> {
             let Some(batch) = self.subscription.next_timeout(Duration::ZERO)? else { break };
             match shared.guarded(|| self.model.lock().apply(&batch)) {
                 Ok(()) => self.events += batch.len() as u64,
-                Err(Failure::Failed(error) | Failure::Panicked(error)) => return Err(error.into()),
+                Err(failure) => return Err(failure.to_string().into()),
             }
             shared.tell(|progress| progress.rebuilding = Some(batch.through()));
         }
@@ -323,14 +365,15 @@ impl<P: Projection> Rebuild<P> {
     fn swap_in(self, shared: &Shared<P>) {
         let mut fresh = self.model.into_inner();
         let mut serving = shared.model.lock();
-        let differences = serving.differences(&fresh);
+        let mut differences = serving.differences(&fresh);
         let swapped = shared.guarded(|| fresh.serve(&shared.home));
         let error = match swapped {
-            Ok(()) => {
+            Ok(found) => {
+                differences.extend(found);
                 *serving = fresh;
                 None
             }
-            Err(Failure::Failed(error) | Failure::Panicked(error)) => Some(format!("rebuilding: {error}")),
+            Err(failure) => Some(format!("rebuilding: {failure}")),
         };
         let version = serving.version();
         drop(serving);

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, backup};
 use super::Projection;
 use super::home::{DIRECTORY, Home};
 use super::tables::database::of_sqlite;
+use super::tables::{is_damage, of_live};
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Error, Result};
 use crate::event::EventRef;
@@ -280,7 +281,7 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
                 self.begin(home, false)?;
                 Ok(Checkpoint::ORIGIN)
             }
-            Err(error) if super::tables::is_damage(&error) => {
+            Err(error) if is_damage(&error) => {
                 self.begin(home, false)?;
                 Ok(Checkpoint::ORIGIN)
             }
@@ -296,19 +297,35 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
             // Where that fails too there is nothing to undo.
             let _ = db.execute_batch("ROLLBACK");
         }
-        taken
+        taken.map_err(of_live)
     }
 
     fn clear(&mut self, home: &Home) -> Result<(), BoxError> {
-        self.begin(home, false)
+        let beside = self.beside;
+        self.begin(home, false)?;
+        if beside {
+            // The other file says nothing any more, and is begun anew if it is still there.
+            let _ = self.remove(home, true);
+        }
+        Ok(())
     }
 
-    fn serve(&mut self, home: &Home) -> Result<(), BoxError> {
-        if !self.beside {
-            return Ok(());
-        }
-        let Some(fresh) = self.db.take() else { return Err("it was not started".into()) };
+    fn serve(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
+        if self.beside { self.take_over(home).map_err(of_live) } else { Ok(Vec::new()) }
+    }
+}
+
+impl<F: SqlFold> SqliteProjection<F> {
+    /// Puts what was built beside in the place of the file that serves; says in what they differ.
+    fn take_over(&mut self, home: &Home) -> Result<Vec<String>, BoxError> {
         let mut serving = self.connect(home, false)??;
+        let Some(fresh) = self.db.take() else { return Err("it was not started".into()) };
+        // What is not where this one is would differ by the events between them.
+        let found = match kept(&serving, self.fold.name()) {
+            Ok(Some((_, at))) if at == self.at => differences(&serving, &fresh)
+                .unwrap_or_else(|error| vec![format!("they could not be compared: {}", of_sqlite(&error))]),
+            _ => Vec::new(),
+        };
         let copied = backup::Backup::new(&fresh, &mut serving)
             .and_then(|copy| copy.run_to_completion(COPY_PAGES, Duration::from_millis(10), None));
         if let Err(error) = copied {
@@ -319,15 +336,7 @@ impl<F: SqlFold> Projection for SqliteProjection<F> {
         (self.db, self.beside) = (Some(serving), false);
         // The other file says nothing any more, and is begun anew if it is still there.
         let _ = self.remove(home, true);
-        Ok(())
-    }
-
-    fn differences(&self, rebuilt: &Self) -> Vec<String> {
-        match (&self.db, &rebuilt.db) {
-            (Some(kept), Some(fresh)) => differences(kept, fresh)
-                .unwrap_or_else(|error| vec![format!("they could not be compared: {}", of_sqlite(&error))]),
-            _ => Vec::new(),
-        }
+        Ok(found)
     }
 }
 

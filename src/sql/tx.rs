@@ -26,8 +26,8 @@ impl<'a> SqlTx<'a> {
     /// # Errors
     /// `Invalid` with what SQLite says; `Full`; `Io`.
     pub fn execute(&self, text: &str, params: impl SqlParams) -> Result<usize> {
-        let mut statement = self.db.prepare_cached(text).map_err(|error| of_statement(&error))?;
-        statement.execute(params_from_iter(params.into_values())).map_err(|error| of_statement(&error))
+        let mut statement = self.db.prepare_cached(text).map_err(of_statement)?;
+        statement.execute(params_from_iter(params.into_values())).map_err(of_statement)
     }
 
     /// Runs several statements without parameters, such as those that make the tables.
@@ -35,7 +35,7 @@ impl<'a> SqlTx<'a> {
     /// # Errors
     /// As [`SqlTx::execute`].
     pub fn execute_all(&self, text: &str) -> Result<()> {
-        self.db.execute_batch(text).map_err(|error| of_statement(&error))
+        self.db.execute_batch(text).map_err(of_statement)
     }
 
     /// The rows that a statement gives.
@@ -48,7 +48,7 @@ impl<'a> SqlTx<'a> {
 }
 
 pub(crate) fn rows(db: &Connection, text: &str, params: impl SqlParams) -> Result<Vec<Row>> {
-    let mut statement = db.prepare_cached(text).map_err(|error| of_statement(&error))?;
+    let mut statement = db.prepare_cached(text).map_err(of_statement)?;
     let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let read = || {
         let mut found = Vec::new();
@@ -59,16 +59,16 @@ pub(crate) fn rows(db: &Connection, text: &str, params: impl SqlParams) -> Resul
         }
         Ok(found)
     };
-    read().map_err(|error| of_statement(&error))
+    read().map_err(of_statement)
 }
 
 /// What SQLite says of a statement of the user's.
-fn of_statement(error: &rusqlite::Error) -> Error {
+fn of_statement(error: rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => ErrorKind::Full,
         Some(rusqlite::ErrorCode::SystemIoFailure | rusqlite::ErrorCode::CannotOpen) => ErrorKind::Io,
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => ErrorKind::Locked,
         _ => ErrorKind::Invalid,
     };
-    Error::new(kind, error.to_string())
+    Error::new(kind, error.to_string()).caused_by(error)
 }

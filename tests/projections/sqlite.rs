@@ -87,6 +87,7 @@ fn another_version_is_built_beside_the_one_that_serves() {
         kept.query_row("SELECT count(*), max(version) FROM noted", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     };
     let notes = store.project(SqliteProjection::new(Notes { version: 2, ..Notes::default() })).unwrap();
+    let another = ["noted: 1000 rows in the old one, 1000 in the new one, not the same"];
     // Whoever reads the file sees the old rows or the new ones, all of them.
     until("served", || {
         let (rows, version) = versions();
@@ -95,6 +96,14 @@ fn another_version_is_built_beside_the_one_that_serves() {
     });
     assert!(notes.wait_for(1_000, LONG).unwrap());
     each_once(&notes, 1_000, 2);
+    until("told", || notes.status().differences == another);
+    drop(notes);
+    // What an older one says of fewer events is no difference.
+    store.append(events(1_001, 1_001)).unwrap();
+    let notes = store.project(SqliteProjection::new(Notes { version: 3, ..Notes::default() })).unwrap();
+    until("served", || versions() == (1_001, 3));
+    until("following", || notes.status().state == ProjectionState::Following);
+    assert_eq!((notes.status().differences, notes.status().error), (Vec::new(), None));
     assert!(!directory.path().join("projections/notes-taken.new.sqlite").exists());
 }
 
@@ -137,6 +146,28 @@ fn a_file_that_is_no_database_or_of_another_store_is_made_anew() {
         drop(notes);
         let _ = std::fs::remove_file(&file);
     }
+}
+
+#[test]
+fn damage_that_is_met_while_it_follows_the_log_is_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 1_000);
+    let notes = store.project(SqliteProjection::new(Notes::default())).unwrap();
+    let file = directory.path().join("projections/notes-taken.sqlite");
+    let mut held = Vec::new();
+    for way in 0..spoil::WAYS {
+        let last = 1_001 + u64::from(way);
+        assert!(notes.wait_for(last - 1, LONG).unwrap());
+        held.push(spoil::spoil_live(&file, way));
+        store.append(events(last, last)).unwrap();
+        assert!(notes.wait_for(last, LONG).unwrap(), "{:?}", notes.status());
+        let status = notes.status();
+        assert_eq!((status.rebuilds, status.error), (u64::from(way) + 1, None));
+        each_once(&notes, last as i64, 0);
+    }
+    drop(notes);
+    let notes = store.project(SqliteProjection::new(Notes::default())).unwrap();
+    assert_eq!(notes.status().position, Position::new(1_000 + u64::from(spoil::WAYS)), "what it made is kept");
 }
 
 #[test]

@@ -1,32 +1,14 @@
 //! Real histories: what SQL counts is what a plain count of the file's lines counts.
-//!
-//! The files are optional: they lie beside the repository, in ../shared/data, or where `ANNALS_TEST_DATA` says.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use annals::{Durability, ImportEvent, ImportOptions, SqlValue, Store};
 
-use crate::rows;
-
-const FILES: [&str; 8] = [
-    "expenses-bpic2020-domestic",
-    "git-cargo",
-    "github-2015-01-01-00",
-    "loans-bpic2012",
-    "notes-peps-sample",
-    "permits-receipt",
-    "webhooks-octokit",
-    "wiki-edits-2015",
-];
-
-fn directory() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    std::env::var_os("ANNALS_TEST_DATA").map_or_else(beside, PathBuf::from)
-}
+use crate::{files, rows};
 
 type Counts = BTreeMap<Option<String>, i64>;
 
@@ -47,15 +29,8 @@ fn answered(store: &Store, statement: &str) -> Counts {
 
 #[test]
 fn counts_are_those_of_the_file() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/notes-peps-sample.jsonl.zst");
-    let optional = FILES.map(|stem| directory().join(format!("{stem}.jsonl.zst")));
-    for path in std::iter::once(&sample).chain(&optional) {
-        if path.exists() {
-            check(path);
-        } else {
-            eprintln!("SKIPPED: no {} (ANNALS_TEST_DATA)", path.display());
-        }
-    }
+    let optional = files::KNOWN.iter().filter_map(|stem| files::optional(stem));
+    std::iter::once(files::sample()).chain(optional).for_each(|path| check(&path));
 }
 
 /// The data of a line, to the last byte.

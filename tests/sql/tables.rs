@@ -1,5 +1,7 @@
 //! Beside the log: the file of projected tables, as somebody else writes it.
 
+use std::io::Write as _;
+
 use annals::{Action, Actor, ErrorKind, NewEvent, SqlValue, Store, Table};
 use rusqlite::Connection;
 
@@ -83,7 +85,7 @@ fn the_tables_are_read_in_a_directory_that_cannot_be_written() {
     let set = |mode| std::fs::set_permissions(&projections, std::fs::Permissions::from_mode(mode)).unwrap();
     set(0o555);
     if std::fs::write(projections.join("probe"), "").is_ok() {
-        eprintln!("SKIPPED in part: this user may write everywhere");
+        writeln!(std::io::stderr(), "SKIPPED in part: this user may write everywhere").unwrap();
         std::fs::remove_file(projections.join("probe")).ok();
     }
     let titles = rows(&store, "SELECT title FROM notes", ());

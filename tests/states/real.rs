@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use annals::{AsOf, Durability, ImportEvent, ImportOptions, Timestamp};
@@ -75,8 +75,7 @@ fn moments(lines: &[Line], count: usize) -> Vec<Timestamp> {
 
 #[test]
 fn the_revision_of_each_note_that_was_current_at_ten_moments() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/notes-peps-sample.jsonl.zst");
-    let lines = lines(&sample);
+    let lines = lines(&files::sample());
     let (_directory, store) = imported(&lines);
     let lines: Vec<Line> = lines.iter().map(parse).collect();
     let subjects: BTreeSet<&str> = lines.iter().map(|line| line.subject.as_str()).collect();
@@ -107,13 +106,7 @@ fn the_revision_of_each_note_that_was_current_at_ten_moments() {
 }
 
 fn optional(stem: &str, most: usize) {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let directory = std::env::var_os("ANNALS_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let path = directory.join(format!("{stem}.jsonl.zst"));
-    if !path.exists() {
-        eprintln!("SKIPPED {stem}: no {} (ANNALS_TEST_DATA)", path.display());
-        return;
-    }
+    let Some(path) = files::optional(stem) else { return };
     let mut lines = lines(&path);
     lines.truncate(most);
     let (_directory, store) = imported(&lines);

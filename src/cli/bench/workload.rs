@@ -1,24 +1,16 @@
 //! The events that are measured: 240 bytes of JSON about one of 10,000 subjects, of one of 54 types, with an actor and
 //! both times. The same events in every run, on every machine.
 
-use annals::{Actor, NewEvent, Timestamp};
+use std::sync::LazyLock;
+
+use annals::{Actor, Catalog, NewEvent, Table, Timestamp};
 
 /// Bytes of an event's data.
 pub(super) const DATA_BYTES: usize = 240;
 pub(super) const SUBJECTS: u64 = 10_000;
 const ACTORS: u64 = 500;
 
-const TABLES: [(&str, &str); 9] = [
-    ("entities", "entity"),
-    ("documents", "document"),
-    ("documentVersions", "documentVersion"),
-    ("chatThreads", "chatThread"),
-    ("conversationMessages", "conversationMessage"),
-    ("webhookSubscriptions", "webhookSubscription"),
-    ("apiKeys", "apiKey"),
-    ("tags", "tag"),
-    ("agents", "agent"),
-];
+static CORE: LazyLock<Catalog> = LazyLock::new(Catalog::core);
 const ACTIONS: [&str; 3] = ["create", "update", "delete"];
 /// What bare tables are appended with, outside of any flow.
 const PHASES: [&str; 2] = ["recorded", "observed"];
@@ -64,8 +56,7 @@ impl Workload {
     /// The next event, about a subject of any name; the number decides of which table it tells.
     pub(super) fn about(&mut self, number: u64, subject: String) -> NewEvent {
         self.count += 1;
-        let (table, _) = TABLES[(number % TABLES.len() as u64) as usize];
-        let event_type = format!("{table}.{}.{}", self.one_of(&ACTIONS), self.one_of(&PHASES));
+        let event_type = format!("{}.{}.{}", table(number).name(), self.one_of(&ACTIONS), self.one_of(&PHASES));
         let actor = Actor::user(format!("u-{:03}", self.below(ACTORS)));
         let occurred = Timestamp::from_nanos(1_767_225_600_000_000_000 + self.count as i64 * 1_000_000);
         NewEvent::bytes(event_type, subject, "application/json", self.data(number)).actor(actor).occurred_at(occurred)
@@ -91,15 +82,20 @@ impl Workload {
     }
 }
 
+/// The core table that a subject belongs to.
+fn table(number: u64) -> &'static Table {
+    let tables = CORE.tables();
+    &tables[(number % tables.len() as u64) as usize]
+}
+
 /// One of the subjects by its number.
 pub(super) fn subject(number: u64) -> String {
-    let (_, kind) = TABLES[(number % TABLES.len() as u64) as usize];
-    format!("{kind}/{number:05}")
+    format!("{}/{number:05}", table(number).kind())
 }
 
 /// One of the types.
 pub(super) fn some_type() -> String {
-    format!("{}.{}.{}", TABLES[1].0, ACTIONS[1], PHASES[0])
+    format!("{}.{}.{}", table(1).name(), ACTIONS[1], PHASES[0])
 }
 
 #[cfg(test)]

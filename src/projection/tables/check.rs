@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::super::home::Home;
 use super::super::runtime::Source;
@@ -28,7 +28,8 @@ pub struct TableCheck {
     pub skipped: u64,
     /// Why it will be made anew when it is next brought up, if it will be.
     pub outdated: Option<String>,
-    /// After a check or a rebuild: rows that only the table has, and rows that only the fresh one has.
+    /// After a check or a rebuild: rows that only the table has, and rows that only the fresh one has. None if a running
+    /// projection took events into the table while it was rebuilt, so that the two cannot be compared.
     pub differences: Option<(u64, u64)>,
 }
 
@@ -70,24 +71,19 @@ impl Store {
         names: Option<&[String]>,
         mut tell: impl FnMut(Position, Position) -> ControlFlow<()>,
     ) -> Result<Option<Vec<TableCheck>>> {
-        self.inner.log.check_open()?;
         self.check_names(names)?;
         let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
-        on_file(&home, &Source::of(self), names, |builder| {
+        on_file(&home, &Source::of(self), names, |mut builder| {
             let horizon = builder.reader().tail();
             // Both have to stand at the same position to be compared.
             if !builder.catch_up(Some(horizon), &mut tell)? {
                 return Ok(None);
             }
             builder.begin_anew()?;
-            let mut done = Vec::new();
             if !builder.read_to(horizon, &mut tell)? {
                 return Ok(None);
             }
-            for slot in &builder.slots {
-                let name = slot.model.name();
-                done.push(compared(&builder.db, slot, ("main", name), ("main", &slot.table))?);
-            }
+            let done = builder.compare()?;
             builder.serve()?;
             Ok(Some(done))
         })
@@ -103,7 +99,6 @@ impl Store {
         names: Option<&[String]>,
         mut tell: impl FnMut(Position, Position) -> ControlFlow<()>,
     ) -> Result<Option<Vec<TableCheck>>> {
-        self.inner.log.check_open()?;
         self.check_names(names)?;
         let mut done = Vec::new();
         for table in self.tables()? {
@@ -141,7 +136,8 @@ impl Store {
             slots.push(Slot { model, table: name, stand });
         }
         let home = Home::new(&self.inner.path, &self.inner.log.storage, false, &self.inner.projections)?;
-        let mut builder = Builder { db, source, _home: home, slots };
+        let seen = database::changes_of_others(&db)?;
+        let mut builder = Builder { db, source, _home: home, names: None, slots, seen };
         if !builder.catch_up(Some(table.position), tell)? {
             return Ok(None);
         }
@@ -151,7 +147,9 @@ impl Store {
         Ok(Some(found))
     }
 
+    /// The store is open, and has tables of these names.
     fn check_names(&self, names: Option<&[String]>) -> Result<()> {
+        self.inner.log.check_open()?;
         let known = models(&self.reader().catalog()?, None);
         for name in names.unwrap_or_default() {
             if !known.iter().any(|model| model.name().eq_ignore_ascii_case(name)) {
@@ -178,6 +176,32 @@ impl Store {
     }
 }
 
+impl Builder {
+    /// Compares tables that were made anew with those that serve, where both stand at the same position. The others
+    /// have no differences: they are further on, or of an older version and were not kept up.
+    pub(super) fn compare(&self) -> Result<Vec<TableCheck>, Trouble> {
+        // All of it at one moment, whoever else keeps them up.
+        let _snapshot = Transaction::new_unchecked(&self.db, TransactionBehavior::Deferred)?;
+        let mut done = Vec::new();
+        for slot in self.slots.iter().filter(|slot| !slot.serves()) {
+            let name = slot.model.name();
+            let same = database::stand(&self.db, name)?.is_some_and(|kept| kept.at == slot.stand.at);
+            done.push(match same {
+                true => compared(&self.db, slot, ("main", name), ("main", &slot.table))?,
+                false => TableCheck {
+                    name: name.to_owned(),
+                    position: slot.stand.at.position,
+                    rows: rows(&self.db, "main", &slot.table)?,
+                    skipped: slot.stand.skipped,
+                    outdated: None,
+                    differences: None,
+                },
+            });
+        }
+        Ok(done)
+    }
+}
+
 fn rows(db: &Connection, schema: &str, table: &str) -> rusqlite::Result<u64> {
     let count: i64 = db.query_row(&format!("SELECT count(*) FROM {schema}.{}", quoted(table)), [], |row| row.get(0))?;
     Ok(count.max(0) as u64)
@@ -194,7 +218,11 @@ fn compared(db: &Connection, slot: &Slot, kept: (&str, &str), fresh: (&str, &str
     let (mut of_kept, mut of_fresh) = (columns(kept)?, columns(fresh)?);
     of_kept.sort_unstable();
     of_fresh.sort_unstable();
-    let differ = known.is_none() && of_kept != of_fresh;
+    // One of another version may have had other columns: then all of its rows are others.
+    let differ = match &known {
+        None => of_kept != of_fresh,
+        Some(names) => names.iter().any(|name| !of_kept.contains(name)),
+    };
     let columns = known.unwrap_or(of_fresh).iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     let only = |(schema, table): (&str, &str), (other_schema, other): (&str, &str)| -> rusqlite::Result<u64> {
         if differ {

@@ -9,6 +9,7 @@
 //! Everything in the file is derived. It is written in one transaction with the checkpoint that says up to where, so
 //! whatever kills the process, the two agree; and when the file is damaged it is made anew.
 
+use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params}
 
 use super::rows::GONE_TABLE;
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::io::{Mode, Storage};
 use crate::position::Position;
 
@@ -56,6 +57,19 @@ pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Error {
 /// Whether the file is no good, and has to be made anew.
 pub(in crate::projection) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// What a running projection says of its file: damage as `Diverged`, wherever among the causes it stands. Such a file
+/// is to be believed no more than one of another history, and the projection begins again.
+pub(in crate::projection) fn of_live(error: BoxError) -> BoxError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
+    while let Some(at) = cause {
+        if at.downcast_ref::<rusqlite::Error>().is_some_and(is_damage) {
+            return Error::new(ErrorKind::Diverged, format!("its file is damaged: {error}")).caused_by(error).into();
+        }
+        cause = at.source();
+    }
+    error
 }
 
 /// Opens the file for writing, made if needed.
@@ -113,6 +127,11 @@ pub(super) fn remove(storage: &dyn Storage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A number that is another one whenever another connection has changed the file.
+pub(super) fn changes_of_others(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// Where a table stands; `None` if there is none of that name.

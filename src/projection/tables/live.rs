@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use super::super::home::Home;
 use super::super::runtime::Source;
 use super::super::{Projection, ProjectionHandle};
-use super::{Builder, Trouble, on_file};
+use super::database::{self, is_damage, of_live, of_sqlite};
+use super::{Builder, TableCheck, Trouble, on_file};
 use crate::catalog::TABLE_ADDED;
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Error, Result};
@@ -17,6 +18,8 @@ use crate::store::Store;
 pub struct Tables {
     source: Source,
     builder: Option<Builder>,
+    /// Up to here batches were given.
+    through: Position,
 }
 
 impl std::fmt::Debug for Tables {
@@ -26,15 +29,30 @@ impl std::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// Where the table is that is furthest behind.
-    fn behind(&self) -> Checkpoint {
-        let stands = self.builder.iter().flat_map(|builder| &builder.slots).map(|slot| slot.stand.at);
-        stands.min_by_key(|at| at.position).unwrap_or_default()
+    /// Puts tables that were made anew in the place of those that served; says in what they differ.
+    fn take_over(&mut self) -> Result<Vec<String>, Trouble> {
+        let Some(builder) = &mut self.builder else { return Ok(Vec::new()) };
+        let found = match builder.compare() {
+            Ok(tables) => tables.iter().filter_map(difference).collect(),
+            // What an older version left behind keeps no new one from serving.
+            Err(Trouble::Sqlite(error)) if !is_damage(&error) => {
+                vec![format!("they could not be compared: {}", of_sqlite(&error))]
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        builder.serve()?;
+        Ok(found)
     }
 
     fn take_batch(&mut self, batch: &Batch<'_>) -> Result<(), Trouble> {
         let Some(builder) = &mut self.builder else { return Ok(()) };
-        builder.db.execute_batch("BEGIN IMMEDIATE")?;
+        builder.begin()?;
+        while builder.behind().position < self.through {
+            // Another one has made a table anew, and this batch begins behind where that stands.
+            builder.roll_back();
+            builder.read_to(self.through, &mut |_, _| ControlFlow::Continue(()))?;
+            builder.begin()?;
+        }
         let reader = builder.reader();
         let mut take = || {
             for event in batch.iter() {
@@ -56,11 +74,18 @@ impl Tables {
             return Err(trouble);
         }
         if batch.iter().any(|event| event.event_type() == TABLE_ADDED) {
-            builder.reconcile(None)?;
+            builder.reconcile()?;
             builder.catch_up(Some(batch.through()), &mut |_, _| ControlFlow::Continue(()))?;
         }
+        self.through = batch.through();
         Ok(())
     }
+}
+
+/// A line for a table that does not have the rows of the one that it replaces.
+fn difference(table: &TableCheck) -> Option<String> {
+    let (kept, fresh) = table.differences.filter(|found| *found != (0, 0))?;
+    Some(format!("{}: {kept} rows only in the old one, {fresh} only in the new one", table.name))
 }
 
 impl Projection for Tables {
@@ -69,11 +94,10 @@ impl Projection for Tables {
     }
 
     fn open(&mut self, home: &Home, _: bool) -> Result<Checkpoint, BoxError> {
-        // Tables that are new or made anew come up to the others first, in large transactions.
-        let names = None;
-        on_file(home, &self.source, names, |_| Ok(()))?;
-        self.builder = Some(Builder::open(home.clone(), self.source.clone(), names).map_err(Error::from)?);
-        Ok(self.behind())
+        let builder = on_file(home, &self.source, None, Ok)?;
+        let at = builder.behind();
+        (self.builder, self.through) = (Some(builder), at.position);
+        Ok(at)
     }
 
     fn keeps_checkpoint(&self) -> bool {
@@ -81,19 +105,19 @@ impl Projection for Tables {
     }
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<(), BoxError> {
-        self.take_batch(batch).map_err(|trouble| Error::from(trouble).into())
+        self.take_batch(batch).map_err(|trouble| of_live(Error::from(trouble).into()))
     }
 
     fn clear(&mut self, home: &Home) -> Result<(), BoxError> {
+        // Closed before its file is taken away.
+        self.builder = None;
+        database::remove(&*home.storage)?;
         self.open(home, false)?;
         Ok(())
     }
 
-    fn serve(&mut self, _: &Home) -> Result<(), BoxError> {
-        match &mut self.builder {
-            Some(builder) => builder.serve().map_err(|trouble| Error::from(trouble).into()),
-            None => Ok(()),
-        }
+    fn serve(&mut self, _: &Home) -> Result<Vec<String>, BoxError> {
+        self.take_over().map_err(|trouble| of_live(Error::from(trouble).into()))
     }
 }
 
@@ -104,7 +128,7 @@ impl Store {
     /// # Errors
     /// As [`Store::project`].
     pub fn project_tables(&self) -> Result<ProjectionHandle<Tables>> {
-        self.project(Tables { source: Source::of(self), builder: None })
+        self.project(Tables { source: Source::of(self), builder: None, through: Position::ORIGIN })
     }
 
     /// Brings tables up to what is durable now, those of these names or all; `tell` is told how far it is and how far
@@ -120,6 +144,6 @@ impl Store {
     ) -> Result<bool> {
         self.inner.log.check_open()?;
         let home = Home::new(&self.inner.path, &self.inner.log.storage, true, &self.inner.projections)?;
-        on_file(&home, &Source::of(self), names, |builder| builder.catch_up(None, &mut tell))
+        on_file(&home, &Source::of(self), names, |mut builder| builder.catch_up(None, &mut tell))
     }
 }

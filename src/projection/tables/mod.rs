@@ -8,7 +8,9 @@
 //! - A table of an older version serves until the new one, built beside it under the name `annals_new_…`, has caught
 //!   up; they change places in one transaction. One of another history is dropped at once: what it says is not true.
 //! - Only what survives power loss is taken in.
-//! - Whoever writes the file holds the lock of the projections.
+//! - Whoever writes the file holds the lock of the projections. Those of one process share it, such as a running
+//!   projection and statements that bring tables up: each transaction begins by looking whether another one has changed
+//!   the file, and where the tables stand then. So no event is taken in twice.
 
 mod check;
 pub(crate) mod database;
@@ -24,7 +26,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 pub use check::TableCheck;
-pub(super) use database::is_damage;
+pub(super) use database::{is_damage, of_live};
 pub use live::Tables;
 
 use super::home::Home;
@@ -56,7 +58,11 @@ pub(super) struct Builder {
     source: Source,
     /// Holds the lock of the projections.
     _home: Home,
+    /// The tables that were asked for; all if `None`.
+    names: Option<Vec<String>>,
     slots: Vec<Slot>,
+    /// What SQLite counts changes of others by, when it was last seen where the tables stand.
+    seen: i64,
 }
 
 /// A table that is being made or kept up.
@@ -94,7 +100,7 @@ impl From<Error> for Trouble {
 impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Error {
         match trouble {
-            Trouble::Sqlite(error) => of_sqlite(&error),
+            Trouble::Sqlite(error) => of_sqlite(&error).caused_by(error),
             Trouble::Other(error) => error,
         }
     }
@@ -119,11 +125,11 @@ fn on_file<T>(
     home: &Home,
     source: &Source,
     names: Option<&[String]>,
-    mut work: impl FnMut(&mut Builder) -> Result<T, Trouble>,
+    mut work: impl FnMut(Builder) -> Result<T, Trouble>,
 ) -> Result<T> {
     let mut tried = false;
     loop {
-        let done = Builder::open(home.clone(), source.clone(), names).and_then(|mut builder| work(&mut builder));
+        let done = Builder::open(home.clone(), source.clone(), names).and_then(&mut work);
         match done {
             Err(Trouble::Sqlite(error)) if database::is_damage(&error) && !tried => {
                 database::remove(&*home.storage)?;
@@ -138,9 +144,54 @@ impl Builder {
     fn open(home: Home, source: Source, names: Option<&[String]>) -> Result<Builder, Trouble> {
         let root = home.path().parent().unwrap_or(home.path()).to_owned();
         let db = database::open(&*home.storage, &root)??;
-        let mut builder = Builder { db, source, _home: home, slots: Vec::new() };
-        builder.reconcile(names)?;
+        let names = names.map(<[String]>::to_vec);
+        let mut builder = Builder { db, source, _home: home, names, slots: Vec::new(), seen: 0 };
+        builder.reconcile()?;
         Ok(builder)
+    }
+
+    /// Begins a transaction, and takes over what others changed before it.
+    fn begin(&mut self) -> Result<(), Trouble> {
+        loop {
+            self.db.execute_batch("BEGIN IMMEDIATE")?;
+            match self.look() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    self.db.execute_batch("ROLLBACK")?;
+                    self.reconcile()?;
+                }
+                Err(error) => {
+                    self.roll_back();
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Looks where the tables stand, if another connection has changed the file; `false` if they are no longer those
+    /// that were found.
+    fn look(&mut self) -> rusqlite::Result<bool> {
+        let now = database::changes_of_others(&self.db)?;
+        if now == self.seen {
+            return Ok(true);
+        }
+        for slot in &mut self.slots {
+            match database::stand(&self.db, &slot.table)? {
+                Some(stand) if stand.version == slot.stand.version => {
+                    // Also where it stands as it did: it may have been made anew.
+                    slot.model.forget();
+                    slot.stand = stand;
+                }
+                _ => return Ok(false),
+            }
+        }
+        self.seen = now;
+        Ok(true)
+    }
+
+    /// Where the table is that is furthest behind.
+    fn behind(&self) -> Checkpoint {
+        self.slots.iter().map(|slot| slot.stand.at).min_by_key(|at| at.position).unwrap_or_default()
     }
 
     /// What survives power loss now.
@@ -151,9 +202,11 @@ impl Builder {
     }
 
     /// Finds the tables of the catalogue in the file, and makes those that are missing or no longer fit.
-    fn reconcile(&mut self, names: Option<&[String]>) -> Result<(), Trouble> {
+    fn reconcile(&mut self) -> Result<(), Trouble> {
+        // First of all: what changes while they are looked for is seen by the next transaction.
+        self.seen = database::changes_of_others(&self.db)?;
         let reader = self.reader();
-        let models = models(&reader.catalog()?, names);
+        let models = models(&reader.catalog()?, self.names.as_deref());
         self.slots.clear();
         for model in models {
             let slot = self.slot(&reader, model)?;
@@ -178,16 +231,22 @@ impl Builder {
         {
             return Ok(Slot { model, table, stand });
         }
+        let found = database::stand(&self.db, &table)?;
         let stand = Stand { version, at: Checkpoint::ORIGIN, skipped: 0 };
-        in_transaction(&self.db, |db| {
+        let made = in_transaction(&self.db, |db| {
+            // Another one may have made it meanwhile, and be filling it.
+            if database::stand(db, &table)? != found {
+                return Ok(false);
+            }
             database::drop_table(db, &table)?;
             model.create(db, &table)?;
             if table == name {
                 model.index(db)?;
             }
-            database::set_stand(db, &table, &stand)
+            database::set_stand(db, &table, &stand)?;
+            Ok(true)
         })?;
-        Ok(Slot { model, table, stand })
+        if made { Ok(Slot { model, table, stand }) } else { self.slot(reader, model) }
     }
 
     /// Takes in everything durable, up to a horizon if one is given; `tell` is told how far it is after each
@@ -212,10 +271,15 @@ impl Builder {
         tell: &mut dyn FnMut(Position, Position) -> ControlFlow<()>,
     ) -> Result<bool, Trouble> {
         let reader = self.reader().as_of(AsOf::Position(horizon));
-        while let Some(from) = self.slots.iter().map(|slot| slot.stand.at.position).min().filter(|from| *from < horizon)
-        {
-            let begun = self.db.execute_batch("BEGIN IMMEDIATE").map_err(Trouble::from);
-            let done = begun.and_then(|()| self.take_some(&reader, from)).and_then(|through| {
+        while !self.slots.is_empty() && self.behind().position < horizon {
+            self.begin()?;
+            // Another one may have done it meanwhile.
+            let from = self.behind().position;
+            if from >= horizon {
+                self.roll_back();
+                break;
+            }
+            let done = self.take_some(&reader, from).and_then(|through| {
                 self.db.execute_batch("COMMIT")?;
                 Ok(through)
             });
@@ -239,6 +303,7 @@ impl Builder {
         let _ = self.db.execute_batch("ROLLBACK");
         for slot in &mut self.slots {
             slot.model.forget();
+            slot.model.take_skipped();
             if let Ok(Some(stand)) = database::stand(&self.db, &slot.table) {
                 slot.stand = stand;
             }
@@ -293,17 +358,26 @@ impl Builder {
 
     /// Puts tables that were made anew in the place of those that served.
     fn serve(&mut self) -> Result<(), Trouble> {
+        let mut moved = false;
         for slot in self.slots.iter_mut().filter(|slot| !slot.serves()) {
             let name = slot.model.name().to_owned();
-            let (table, model) = (&slot.table, &mut slot.model);
+            let (table, model, stand) = (&slot.table, &mut slot.model, slot.stand);
             model.forget();
-            in_transaction(&self.db, |db| {
+            let done = in_transaction(&self.db, |db| {
+                // Another one may have put it there already, or begun it anew.
+                if database::stand(db, table)? != Some(stand) {
+                    return Ok(false);
+                }
                 database::rename_table(db, table, &name)?;
-                model.index(db)
+                model.index(db)?;
+                Ok(true)
             })?;
-            slot.table = name;
+            if done {
+                slot.table = name;
+            }
+            moved |= !done;
         }
-        Ok(())
+        if moved { self.reconcile() } else { Ok(()) }
     }
 
     /// Begins tables anew beside those that serve.
