@@ -72,10 +72,11 @@ impl fmt::Display for ActorKind {
 }
 
 /// An actor as the caller names it, optionally acting for somebody else.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
     pub(crate) kind: ActorKind,
     pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) on_behalf_of: Option<String>,
 }
 

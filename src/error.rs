@@ -11,6 +11,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::position::Position;
 use crate::time::Timestamp;
 
@@ -21,7 +23,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What kind of failure an [`Error`] is; what a program branches on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The store, file, event or subject asked for is not there.

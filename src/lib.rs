@@ -166,10 +166,10 @@ pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use flow::{
-    AlreadyDecided, Answered, Asks, Change, Deadline, Decision, DefaultPolicy, Explanation, Flow, FlowBuilder,
+    AlreadyDecided, Answered, Asks, Change, Command, Deadline, Decision, DefaultPolicy, Explanation, Flow, FlowBuilder,
     GivenGrant, Grant, GrantId, NoteRules, Outcome, Page, Pending, Policy, PolicyDifference, PolicyInForce, PolicyTest,
-    Proposal, Proposer, Refusal, Request, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules, StaleBecause,
-    Then, Ticketed, Trace, Verdict,
+    Proposal, Proposer, Refusal, Reply, Request, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules,
+    StaleBecause, Then, Ticketed, Trace, Verdict,
 };
 pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};

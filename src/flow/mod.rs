@@ -10,6 +10,8 @@
 mod answer;
 mod authority;
 mod builder;
+mod command;
+mod control;
 mod decide;
 mod digest;
 mod drive;
@@ -46,6 +48,7 @@ use crate::store::Store;
 
 pub use authority::Role;
 pub use builder::FlowBuilder;
+pub use command::{Command, Reply};
 pub use grant::{GivenGrant, Grant, GrantId};
 pub use outcome::{AlreadyDecided, Answered, Outcome, Ticketed};
 pub use payload::StaleBecause;
@@ -129,6 +132,14 @@ impl Flow {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.engine.store
+    }
+
+    /// Asks the application that runs the flow of the store in this directory, over its control socket.
+    ///
+    /// # Errors
+    /// `Locked` if no application listens there; whatever it answers.
+    pub fn send(store: impl AsRef<std::path::Path>, command: &Command) -> Result<Reply> {
+        control::send(store.as_ref(), command)
     }
 
     /// Makes a request. What can be decided at once is, in the same append. Blocks as an append does.

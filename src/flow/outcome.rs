@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::payload::StaleBecause;
 use super::request::RequestId;
@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::time::Timestamp;
 
 /// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Outcome {
@@ -42,7 +42,7 @@ pub enum Outcome {
         /// What has.
         because: StaleBecause,
         /// The event that stands against it.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         event: Option<Position>,
     },
     /// It waits: to be decided, for an answer, or to be carried out.
@@ -88,7 +88,7 @@ impl fmt::Display for Outcome {
 }
 
 /// A request that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ticketed {
     /// Its number.
@@ -102,7 +102,7 @@ pub struct Ticketed {
 }
 
 /// What an answer led to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answered {
     /// The request.
@@ -113,7 +113,7 @@ pub struct Answered {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// The request that took its place, if one did.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Ticketed>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::catalog::Action;
@@ -14,7 +14,8 @@ use crate::time::Timestamp;
 pub type RequestId = Position;
 
 /// A time that something has to happen by: a moment, or so long from now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Deadline {
     /// Before this moment.
     At(Timestamp),
@@ -63,11 +64,12 @@ impl From<Duration> for Deadline {
 ///     .by(Actor::agent("scribe").on_behalf_of("alice"))
 ///     .answer_by(Duration::from_secs(7200));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     pub(crate) table: String,
     pub(crate) action: Action,
     pub(crate) id: Option<String>,
+    #[serde(with = "text")]
     pub(crate) data: Result<Vec<u8>, String>,
     pub(crate) actor: Option<Actor>,
     pub(crate) source: Option<String>,
@@ -214,4 +216,20 @@ impl Request {
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, String> {
     serde_json::to_vec(value).map_err(|error| format!("cannot be written as JSON: {error}"))
+}
+
+/// Data on its way to another program: as text, which JSON is. What is none is refused there as it would be here.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &Result<Vec<u8>, String>, serializer: S) -> Result<S::Ok, S::Error> {
+        match data {
+            Ok(bytes) => serializer.serialize_str(&String::from_utf8_lossy(bytes)),
+            Err(why) => Err(serde::ser::Error::custom(why)),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Result<Vec<u8>, String>, D::Error> {
+        String::deserialize(from).map(|text| Ok(text.into_bytes()))
+    }
 }
