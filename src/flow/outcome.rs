@@ -110,7 +110,6 @@ pub struct Answered {
     /// The newest event of its life.
     pub position: Position,
     /// What became of it; `Pending` if it was approved and is yet to be carried out.
-    #[serde(flatten)]
     pub outcome: Outcome,
     /// The request that took its place, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +118,7 @@ pub struct Answered {
 
 /// Somebody else, or the clock, was first. The source of an [`Error`] of kind `Conflict`; see
 /// [`Error::already_decided`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AlreadyDecided {
     /// Who decided: an actor, or the rule that did.
