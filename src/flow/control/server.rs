@@ -154,7 +154,7 @@ fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// The answer to a line, the same one if the same was asked before.
-pub(super) fn answer(line: &[u8], shared: &Shared) -> String {
+fn answer(line: &[u8], shared: &Shared) -> String {
     let call: Call = match serde_json::from_slice(line) {
         Ok(call) => call,
         Err(error) => return written(Err(Error::invalid(format!("what was asked cannot be read: {error}")))),
