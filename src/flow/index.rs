@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::{self, Authority};
 use super::payload::{self, StaleBecause};
-use super::rows::{Facts, change_of};
+use super::rows::{Facts, change_of, literal};
 use super::transition::{after, is_end};
 use crate::actor::ActorKind;
-use crate::catalog::{Action, Phase, parts};
+use crate::catalog::{Action, Catalog, Phase, Table, parts};
 use crate::error::Result;
 use crate::event::EventRef;
 use crate::position::Position;
@@ -127,12 +127,31 @@ pub(crate) struct Index {
     /// Names that many requests share.
     names: HashMap<Box<str>, Arc<str>>,
     lists: HashMap<Vec<String>, Arc<[String]>>,
+    pub(crate) always: Always,
+}
+
+/// What no decision may overlook: who may do what, and who is told.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Arc<Query>);
+
+impl Always {
+    fn of(catalog: &Catalog) -> Always {
+        let hooks = catalog.table(HOOKS).into_iter().flat_map(Table::changing_types);
+        Always(Arc::new(Query::all().types(authority::TYPES).or(Query::all().types(literal(hooks)))))
+    }
+}
+
+impl Default for Always {
+    fn default() -> Always {
+        Always::of(&Catalog::core())
+    }
 }
 
 impl Index {
     /// One that was kept, but for its live requests.
     pub(crate) fn at(position: Position, authority: Authority, hooks: BTreeMap<String, Hook>) -> Index {
-        Index { position, authority: Arc::new(authority), hooks, ..Index::default() }
+        let always = Always::of(&authority.catalog);
+        Index { position, authority: Arc::new(authority), hooks, always, ..Index::default() }
     }
 
     /// Takes in what is behind its position in a reader's view.
@@ -151,6 +170,7 @@ impl Index {
 
     /// What is known of a row, read if need be. `reader` must see no more than the index.
     pub(crate) fn facts(&mut self, reader: &Reader, subject: &str) -> Result<Facts> {
+        debug_assert!(reader.tail() >= self.position);
         if let Some(facts) = self.facts.get(subject) {
             return Ok(facts.clone());
         }
@@ -222,7 +242,10 @@ impl Index {
             return;
         }
         match event.event_type() {
-            crate::catalog::TABLE_ADDED => self.facts.clear(),
+            crate::catalog::TABLE_ADDED => {
+                self.facts.clear();
+                self.always = Always::of(&self.authority.catalog);
+            }
             authority::GRANT_REVOKED => {
                 let under = event.causation();
                 let ids = self.live.iter().filter(|(_, live)| live.grant == under).map(|(id, _)| *id);
