@@ -47,8 +47,8 @@ pub(crate) struct Live {
     pub(crate) execute_by: Option<Timestamp>,
     /// What it was decided on; of an open one, nothing yet.
     pub(crate) basis: Position,
-    /// The first event that changed the subject behind the basis.
-    pub(crate) moved: Option<Position>,
+    /// The first event that changed the subject behind the basis, and when.
+    pub(crate) moved: Option<(Position, Timestamp)>,
     pub(crate) grant: Option<Position>,
 }
 
@@ -66,14 +66,17 @@ impl Live {
     /// How it reads at a time, before the flow has written so.
     pub(crate) fn lapsed(&self, authority: &Authority, now: Timestamp) -> Option<Lapse> {
         let is_past = |time: Option<Timestamp>| time.is_some_and(|time| now >= time);
+        // What came first counts, so that it reads the same however much later somebody looks.
+        let moved = self.moved.filter(|_| self.phase != Phase::Requested);
+        let moved = moved.filter(|(_, at)| self.phase == Phase::Approved || self.answer_by.is_none_or(|by| *at < by));
+        if let Some((event, _)) = moved {
+            return Some(Lapse::Stale(StaleBecause::Basis, Some(event)));
+        }
         if self.phase != Phase::Approved && is_past(self.answer_by) {
             return self.answer_by.map(Lapse::Expired);
         }
         if self.phase == Phase::Requested {
             return None;
-        }
-        if let Some(event) = self.moved {
-            return Some(Lapse::Stale(StaleBecause::Basis, Some(event)));
         }
         if let Some(grant) = self.grant.and_then(|id| authority.grants.get(&id)).filter(|grant| !grant.is_good(now)) {
             return Some(Lapse::Stale(StaleBecause::Grant, grant.revoked));
@@ -338,7 +341,7 @@ impl Index {
             _ => {}
         }
         // What was changed between the look at it and this event is no longer what was looked at.
-        live.moved = live.moved.filter(|at| *at > live.basis);
+        live.moved = live.moved.filter(|(at, _)| *at > live.basis);
         self.insert(id, live);
     }
 
@@ -349,7 +352,7 @@ impl Index {
             if let Some(live) = self.live.get_mut(&id)
                 && live.moved.is_none()
             {
-                live.moved = Some(event.position());
+                live.moved = Some((event.position(), event.recorded_at()));
                 if live.phase != Phase::Requested {
                     self.todo.insert(id);
                 }
