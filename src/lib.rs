@@ -167,8 +167,8 @@ pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use flow::{
     AlreadyDecided, Answered, Asks, Change, Command, Deadline, Decision, DefaultPolicy, Explanation, Flow, FlowBuilder,
-    GivenGrant, Grant, GrantId, NoteRules, Outcome, Page, Pending, Policy, PolicyDifference, PolicyInForce, PolicyTest,
-    Proposal, Proposer, Refusal, Reply, Request, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules,
+    GivenGrant, Grant, GrantId, NoteRules, Outcome, OutcomeFields, Page, Pending, Policy, PolicyDifference, PolicyInForce, PolicyTest,
+    Proposal, Proposer, Refusal, Reply, Request, RequestEntry, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules,
     StaleBecause, Then, Ticketed, Trace, Verdict,
 };
 pub use head::{Against, Head};

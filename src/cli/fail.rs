@@ -23,6 +23,7 @@ pub(crate) enum Code {
     Corruption = 5,
     Locked = 6,
     Denied = 7,
+    Asked = 8,
     Interrupted = 130,
 }
 
@@ -81,6 +82,16 @@ impl Failure {
     pub(crate) fn of_store(error: &Error, store: &Path) -> Failure {
         let hint = error.hint().map(str::to_owned).or_else(|| hint_of(error.kind(), store));
         Failure::Told { code: Code::of(error.kind()), message: placed(error, store), hint }
+    }
+
+    /// What a flow says. Values that make no sense came from the command line, so they are misuse of it.
+    pub(crate) fn of_flow(error: &Error, store: &Path) -> Failure {
+        match Failure::of_store(error, store) {
+            Failure::Told { message, hint, .. } if error.kind() == ErrorKind::Invalid => {
+                Failure::Told { code: Code::Usage, message, hint }
+            }
+            other => other,
+        }
     }
 
     /// What an append says. Values that make no sense came from the command line, so they are misuse of it.

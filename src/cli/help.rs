@@ -21,6 +21,7 @@ pub(crate) struct Args {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
     ("Read", &["log", "show", "state", "history", "export"]),
+    ("Decide", &["request", "requests", "approve", "reject"]),
     ("Ask", &["sql", "tables", "projections"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),

@@ -1,13 +1,18 @@
 //! The command line: what `annals` is asked, who answers it, and how it ends.
 
+mod answer;
 mod append;
+mod approve;
 mod archive;
 mod args;
 mod backup;
 mod bench;
 mod check;
 mod completions;
+mod data;
 mod demo;
+mod diff;
+mod door;
 mod events;
 mod export;
 mod fail;
@@ -22,13 +27,17 @@ mod lines;
 mod log;
 mod open;
 mod out;
+mod outcome;
 mod paint;
 mod pretty;
 mod progress;
 #[cfg(feature = "sqlite")]
 mod projections;
 mod receipt;
+mod reject;
 mod repair;
+mod request;
+mod requests;
 mod restore;
 mod seal;
 mod segments;
@@ -80,6 +89,10 @@ enum Verb {
     State(state::Args),
     History(history::Args),
     Tables(tables::Args),
+    Request(request::Args),
+    Requests(requests::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     #[cfg(feature = "sqlite")]
     Projections(projections::Args),
     #[cfg(feature = "sqlite")]
@@ -145,6 +158,10 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::State(args) => state::run(args, or_table, out),
         Verb::History(args) => history::run(args, or_table, out),
         Verb::Tables(args) => tables::run(args, or_table, out),
+        Verb::Request(args) => request::run(args, or_table, out),
+        Verb::Requests(args) => requests::run(args, or_table, out),
+        Verb::Approve(args) => approve::run(args, or_table, out),
+        Verb::Reject(args) => reject::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
         Verb::Projections(args) => projections::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
