@@ -45,8 +45,9 @@ impl Data {
         let trimmed = bytes.trim_ascii();
         match serde_json::from_slice::<&RawValue>(trimmed) {
             Ok(_) => Ok((content_type.to_owned(), trimmed.to_vec())),
-            Err(error) => Err(Failure::usage(format!("the data is no JSON: {error}, {place}"))
-                .hinting("quote it for the shell, as in --data '{\"a\": 1}'; --content-type text/plain takes any text")),
+            Err(error) => Err(Failure::usage(format!("the data is no JSON: {error}, {place}")).hinting(
+                "quote it for the shell, as in --data '{\"a\": 1}'; --content-type text/plain takes any text",
+            )),
         }
     }
 
@@ -58,9 +59,7 @@ impl Data {
             .map_err(|_| Failure::usage(format!("the data is no text, {place}")).hinting(hint))?;
         match annals::Document::from_object(text.as_bytes()) {
             Ok(_) => Ok(text.to_owned()),
-            Err(error) => {
-                Err(Failure::usage(format!("the data is no JSON object: {error}, {place}")).hinting(hint))
-            }
+            Err(error) => Err(Failure::usage(format!("the data is no JSON object: {error}, {place}")).hinting(hint)),
         }
     }
 

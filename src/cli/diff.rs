@@ -101,9 +101,9 @@ impl Line {
                 _ => runs.push((differs, char.to_string())),
             }
         }
-        let runs = runs.into_iter().map(|(differs, run)| {
-            if differs { out.paint.reversed(style, &run) } else { out.paint.style(style, &run) }
-        });
+        let runs = runs
+            .into_iter()
+            .map(|(differs, run)| if differs { out.paint.reversed(style, &run) } else { out.paint.style(style, &run) });
         runs.collect()
     }
 }
@@ -267,7 +267,8 @@ mod tests {
     #[test]
     fn of_long_texts_only_what_differs_is_shown() {
         let text = |changed: &str| {
-            let lines: Vec<String> = (1..=20).map(|n| if n == 10 { changed.to_owned() } else { format!("l{n}") }).collect();
+            let lines: Vec<String> =
+                (1..=20).map(|n| if n == 10 { changed.to_owned() } else { format!("l{n}") }).collect();
             serde_json::to_string(&lines.join("\n")).unwrap()
         };
         assert_eq!(
@@ -279,9 +280,11 @@ mod tests {
         let words = |word: &str| format!("\"{} {word} {}\"", "alpha beta ".repeat(10), "gamma delta ".repeat(10));
         assert_eq!(
             shown(Some(&words("old")), Some(&words("new"))),
-            ["- …pha beta alpha beta  old gamma delta gam…", "+ …pha beta alpha beta  new gamma delta gam…"].map(|line| line
-                .replace("pha beta alpha beta  old", "a beta alpha beta  old")
-                .replace("pha beta alpha beta  new", "a beta alpha beta  new"))
+            ["- …pha beta alpha beta  old gamma delta gam…", "+ …pha beta alpha beta  new gamma delta gam…"].map(
+                |line| line
+                    .replace("pha beta alpha beta  old", "a beta alpha beta  old")
+                    .replace("pha beta alpha beta  new", "a beta alpha beta  new")
+            )
         );
     }
 

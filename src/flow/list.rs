@@ -46,9 +46,10 @@ impl Engine {
         self.look(|look| {
             let authority = std::sync::Arc::clone(&look.index.authority);
             let catalog = &authority.catalog;
-            let types = catalog.tables().iter().flat_map(|table| {
-                Action::ALL.into_iter().map(|action| table.event_type(action, Phase::Requested))
-            });
+            let types = catalog
+                .tables()
+                .iter()
+                .flat_map(|table| Action::ALL.into_iter().map(|action| table.event_type(action, Phase::Requested)));
             let mut query = Query::all().types(literal(types)).after(page.after);
             if page.is_last {
                 query = query.rev();
