@@ -71,7 +71,7 @@ pub(crate) fn print(out: &mut Out, blanks: usize, changes: &[FieldChange], lines
 impl Line {
     fn print(&self, out: &mut Out, blanks: usize) -> Done {
         let (sign, style) = match self.sign {
-            Sign::Old => ("- ", Style::Red),
+            Sign::Old => ("- ", Style::Removed),
             Sign::New => ("+ ", Style::Green),
             Sign::Same => ("  ", Style::Plain),
             Sign::Note => ("  ", Style::Dim),

@@ -55,7 +55,7 @@ fn told(explained: &Explanation, decision: &Decision) -> String {
     let mut sentences = vec![decided(decision)];
     sentences.extend(grant(decision));
     if matches!(decision.phase, Phase::Asked | Phase::Approved | Phase::Rejected) {
-        sentences.push(facts(explained, decision));
+        sentences.extend(facts(explained, decision));
         sentences.push(match (&decision.policy_code, decision.policy) {
             (Some(code), _) => format!("The policy in force was code: {code}."),
             (None, Some(position)) => format!("The rules in force were those set at position {position}."),
@@ -110,15 +110,21 @@ fn grant(decision: &Decision) -> Option<String> {
 }
 
 /// Whose the subject was, where it belonged, and what the one who counts was there.
-fn facts(explained: &Explanation, decision: &Decision) -> String {
+fn facts(explained: &Explanation, decision: &Decision) -> Option<String> {
     let subject = &explained.subject;
+    let is_new = explained.event_type.ends_with(".create.requested");
     let whose = match &decision.owner {
+        _ if is_new => format!("{subject} was new"),
         Some(owner) => format!("{subject} was {owner}'s"),
         None => format!("{subject} was nobody's"),
     };
+    let who = if decision.by.starts_with("user:") { &decision.by } else { &explained.actor };
     match (&decision.workspace, decision.role) {
-        (Some(workspace), Some(role)) => format!("{whose}, in workspace {workspace}, where they had the role {role}."),
-        (Some(workspace), None) => format!("{whose}, in workspace {workspace}, where they had no role."),
-        (None, _) => format!("{whose} and in no workspace."),
+        (Some(workspace), Some(role)) => {
+            Some(format!("{whose}, in workspace {workspace}, where {who} had the role {role}."))
+        }
+        (Some(workspace), None) => Some(format!("{whose}, in workspace {workspace}, where {who} had no role.")),
+        (None, _) if is_new => None,
+        (None, _) => Some(format!("{whose} and in no workspace.")),
     }
 }

@@ -87,10 +87,13 @@ impl Failure {
     /// What a flow says. Values that make no sense came from the command line, so they are misuse of it.
     pub(crate) fn of_flow(error: &Error, store: &Path) -> Failure {
         match Failure::of_store(error, store) {
-            Failure::Told { message, hint, .. } if error.kind() == ErrorKind::Invalid => {
-                Failure::Told { code: Code::Usage, message, hint }
+            Failure::Told { code, message, hint } => {
+                let code = if error.kind() == ErrorKind::Invalid { Code::Usage } else { code };
+                // The library does not know how the store was called here.
+                let hint = hint.map(|hint| hint.replace(" STORE", &format!(" {}", shell_word(store))));
+                Failure::Told { code, message, hint }
             }
-            other => other,
+            quiet @ Failure::Quiet(_) => quiet,
         }
     }
 

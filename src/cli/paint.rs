@@ -19,6 +19,8 @@ pub(crate) enum Style {
     Green,
     Yellow,
     Cyan,
+    /// What goes.
+    Removed,
 }
 
 impl Paint {
@@ -49,6 +51,7 @@ impl Paint {
             Style::Green => "32",
             Style::Yellow => "33",
             Style::Cyan => "36",
+            Style::Removed => "31",
         };
         if self.on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

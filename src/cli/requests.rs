@@ -57,7 +57,11 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
             page.iter().try_for_each(|entry| out.json(entry, format))?;
         }
     }
-    let entries = flow.requests(Page::last(limit).after(args.after.unwrap_or_default())).map_err(failed)?;
+    // One more than is shown tells whether there are more.
+    let page = Page::last(limit.saturating_add(1)).after(args.after.unwrap_or_default());
+    let mut entries = flow.requests(page).map_err(failed)?;
+    let older = entries.len().saturating_sub(limit);
+    entries.drain(..older);
     if format != Format::Table {
         return out.json_list(&entries, format);
     }
@@ -72,6 +76,10 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         }
         block(&entry.request, Some(LINES_MAX), out)?;
         command(&entry.request, &path, None, out)?;
+    }
+    if older > 0 {
+        out.flush()?;
+        note("older ones are left out; --limit N shows more, --pending all that wait");
     }
     Ok(())
 }
