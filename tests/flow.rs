@@ -6,6 +6,8 @@
 mod answers;
 #[path = "flow/forgery.rs"]
 mod forgery;
+#[path = "flow/list.rs"]
+mod list;
 #[path = "flow/policy.rs"]
 mod policy;
 #[path = "flow/requests.rs"]

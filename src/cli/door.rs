@@ -18,12 +18,10 @@ pub(crate) enum Absent {
 
 /// Has a command done: by the flow of this process, or by that of the application that writes the store.
 pub(crate) fn run(path: &Path, absent: Absent, command: &Command) -> Done<Reply> {
-    if absent == Absent::Refuse {
-        // A store that is not there is not made in order to say that it knows nothing.
-        open::reading(path)?;
-    }
+    // A store that is not there is not made in order to say that it knows nothing.
+    let durability = open::durability(path, absent == Absent::Make)?;
     let own = |store: &Store| by_own_flow(store, command).map_err(|error| Failure::of_flow(&error, path));
-    run_with(path, open::durability(path)?, command, own)
+    run_with(path, durability, command, own)
 }
 
 /// The same where the store itself can do it, so that no flow has to be started.

@@ -42,11 +42,11 @@ pub(crate) fn try_writing(path: &Path, durability: Durability) -> Result<Store, 
     Ok(store)
 }
 
-/// The durability that a store has; of none, that which it is made with.
-pub(crate) fn durability(path: &Path) -> Done<Durability> {
+/// The durability that a store has; where nothing is and it may be made, that which it is made with.
+pub(crate) fn durability(path: &Path, may_make: bool) -> Done<Durability> {
     let synced = match Store::options().read_only(true).open(path) {
         Ok(store) => store.segments().last().is_none_or(|newest| newest.synced),
-        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) if error.kind() == ErrorKind::NotFound && may_make => true,
         Err(error) => return Err(Failure::of_store(&error, path)),
     };
     Ok(if synced { Durability::Synced } else { Durability::Written { sync_every: SYNC_EVERY } })
@@ -54,7 +54,7 @@ pub(crate) fn durability(path: &Path) -> Done<Durability> {
 
 /// Opens for writing, in the durability that the store has; makes a synced one where nothing is.
 pub(crate) fn writing_as_it_is(path: &Path) -> Done<Store> {
-    writing(path, durability(path)?)
+    writing(path, durability(path, true)?)
 }
 
 /// Closes in order, so that the next opening has nothing to recover.

@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
             let position = store.add_table(table.clone(), by).map_err(failed)?;
             Ok(Reply::Done { position })
         };
-        let reply = door::run_with(&path, open::durability(&path)?, &command, own)?;
+        let reply = door::run_with(&path, open::durability(&path, true)?, &command, own)?;
         let Reply::Done { position } = reply else { return Err(request::strange()) };
         if format != Format::Table {
             return out.json(&Added { table: table.name(), position: position.get() }, format);

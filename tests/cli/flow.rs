@@ -152,7 +152,8 @@ fn the_exit_code_tells_what_became_of_a_request() {
     assert_eq!(expired["outcome"], "expired", "{expired}");
     // A change of the subject makes stale what was asked about it.
     update("E", "user:alice", 0);
-    let ended = place.run(&["approve", "pod", "14", "--seen", "x", "--actor", "user:alice"]);
+    let number = asked["request"].to_string();
+    let ended = place.run(&["approve", "pod", &number, "--seen", "x", "--actor", "user:alice"]);
     assert_eq!(ended.code, 4, "{ended:?}");
     assert!(place.content() == "E");
 }
@@ -246,7 +247,7 @@ fn all_requests_are_listed_with_what_became_of_them_newest_last() {
         place.wish(content);
     }
     place.good(&["reject", "pod", "5", "--actor", "user:alice", "--reason", "no\nB"]);
-    place.good(&["withdraw", "pod", "7", "--actor", "agent:scribe", "--on-behalf-of", "alice"]);
+    place.good(&["withdraw", "pod", "7", "--actor", "agent:scribe"]);
     let all = place.jsonl(&["requests", "pod"]);
     let told: Vec<_> =
         all.iter().map(|entry| (entry["request"].as_u64().unwrap(), entry["outcome"].as_str().unwrap())).collect();
@@ -321,12 +322,12 @@ fn who_asked_takes_it_back_or_asks_for_something_else() {
     place.wish("C");
     place.set("ANNALS_ACTOR", "agent:scribe");
     let waiting = place.jsonl(&["requests", "pod", "--pending"])[0]["request"].to_string();
-    let args = ["amend", "pod", &waiting, "--data", r#"{"content":"D"}"#, "--on-behalf-of", "alice"];
+    let args = ["amend", "pod", &waiting, "--data", r#"{"content":"D"}"#];
     let ended = place.run(&args);
     assert_eq!(ended.code, 8, "{ended:?}");
     assert!(ended.out.starts_with(&format!("request {waiting}: withdrawn\nrequest ")), "{ended:?}");
     let waiting = place.jsonl(&["requests", "pod", "--pending"])[0]["request"].to_string();
-    let told = place.good(&["withdraw", "pod", &waiting, "--on-behalf-of", "alice"]);
+    let told = place.good(&["withdraw", "pod", &waiting]);
     assert_eq!(told, format!("request {waiting}: withdrawn\n"));
 }
 
