@@ -44,9 +44,9 @@ impl Place {
     }
 
     /// The digest of what a person is asked.
-    pub(crate) fn digest(&self, request: &str) -> String {
+    pub(crate) fn digest(&self, request: u64) -> String {
         let waiting = self.jsonl(&["requests", "pod", "--pending"]);
-        let asked = waiting.iter().find(|asked| asked["request"].to_string() == request).unwrap();
+        let asked = waiting.iter().find(|asked| asked["request"] == request).unwrap();
         asked["digest"].as_str().unwrap().to_owned()
     }
 
@@ -273,7 +273,7 @@ fn all_requests_are_listed_with_what_became_of_them_newest_last() {
 fn an_approval_names_what_was_seen() {
     let place = pod();
     place.wish("B");
-    let digest = place.digest("5");
+    let digest = place.digest(5);
     let args = ["approve", "pod", "5", "--actor", "user:alice"];
     let ended = place.bad(&args, 2, "an approval names the digest of what was seen, --seen");
     assert!(ended.err.contains("hint: `annals requests pod`"), "{ended:?}");
@@ -351,7 +351,7 @@ fn a_requests_life_and_its_reasons_are_told() {
     let place = pod();
     place.wish("B");
     place.run(&["reject", "pod", "5", "--actor", "user:bob"]);
-    let digest = place.digest("5");
+    let digest = place.digest(5);
     place.good(&["approve", "pod", "5", "--actor", "user:alice", "--seen", &digest, "--reason", "fine"]);
     let out = place.good(&["trace", "pod", "5"]);
     let lines: Vec<&str> = out.lines().collect();
@@ -428,7 +428,7 @@ fn whoever_waits_is_told_as_soon_as_somebody_has_answered() {
 fn a_store_that_another_process_writes_is_waited_for_and_who_holds_it_is_told() {
     let place = pod();
     place.wish("B");
-    let digest = place.digest("5");
+    let digest = place.digest(5);
     let held = annals::Store::open(place.path("pod")).unwrap();
     let approve = ["approve", "pod", "5", "--actor", "user:alice", "--seen", &digest];
     let began = std::time::Instant::now();
