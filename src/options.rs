@@ -34,7 +34,7 @@ pub struct Options {
     pub(crate) cache_bytes: u64,
     pub(crate) snapshot_every: u64,
     pub(crate) read_only: bool,
-    pub(crate) control_socket: bool,
+    pub(crate) control_socket: Option<bool>,
     pub(crate) force_file_system: bool,
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
@@ -50,7 +50,7 @@ impl Default for Options {
             cache_bytes: limits::CACHE_BYTES_DEFAULT,
             snapshot_every: 1000,
             read_only: false,
-            control_socket: false,
+            control_socket: None,
             force_file_system: false,
             background: true,
             clock: Arc::new(SystemClock),
@@ -115,10 +115,11 @@ impl Options {
         self
     }
 
-    /// Whether commands of other processes are taken through a socket in the store; off by default.
+    /// Whether a [`Flow`](crate::Flow) that is started on the store answers other processes of the same user at a
+    /// socket in its directory. It does if nothing is said; a store without a flow never does.
     #[must_use]
     pub fn control_socket(mut self, on: bool) -> Options {
-        self.control_socket = on;
+        self.control_socket = Some(on);
         self
     }
 

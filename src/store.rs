@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -67,6 +68,11 @@ pub(crate) struct Inner {
     pub(crate) projections: SharedLock,
     /// What may be appended, by the tables of now; none until it is asked for.
     pub(crate) boundary: ArcSwapOption<Boundary>,
+    /// Whether a flow answers at a control socket; if nothing was said, it does.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "there are no control sockets"))]
+    pub(crate) control_socket: Option<bool>,
+    /// Somebody answers at it.
+    pub(crate) answers: AtomicBool,
 }
 
 /// What a handle may do.
@@ -102,6 +108,7 @@ impl Store {
 
     pub(crate) fn open_with(options: Options, storage: Arc<dyn Storage>, path: &Path) -> Result<Store> {
         check_options(&options)?;
+        let control_socket = options.control_socket;
         if options.read_only {
             let (log, follower, recovery) =
                 follow::open(storage, path, Shelf::new(options.cache_bytes).with_threads(options.background))?;
@@ -114,7 +121,17 @@ impl Store {
             let (path, projections) = (path.to_owned(), SharedLock::default());
             let boundary = ArcSwapOption::empty();
             return Ok(Store {
-                inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections, boundary }),
+                inner: Arc::new(Inner {
+                    path,
+                    log,
+                    recovery,
+                    snapshots,
+                    side,
+                    projections,
+                    boundary,
+                    control_socket,
+                    answers: AtomicBool::new(false),
+                }),
             });
         }
         let (mode, sync_every) = match options.durability {
@@ -141,7 +158,19 @@ impl Store {
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
         let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
         let boundary = ArcSwapOption::empty();
-        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections, boundary }) })
+        Ok(Store {
+            inner: Arc::new(Inner {
+                path,
+                log,
+                recovery,
+                snapshots,
+                side,
+                projections,
+                boundary,
+                control_socket,
+                answers: AtomicBool::new(false),
+            }),
+        })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -192,6 +221,19 @@ impl Store {
     /// The same, handed in.
     pub(crate) fn submit_reserved(&self, append: Append) -> Ticket {
         self.submit(Append { reserved: true, ..append })
+    }
+
+    /// Whether a flow of this handle answers at a control socket: unless that was switched off, and the store is a real
+    /// directory.
+    #[cfg(unix)]
+    pub(crate) fn serves_control_socket(&self) -> bool {
+        let is_real = matches!(self.inner.log.storage.real_root(), Ok(Some(_)));
+        let is_writer = matches!(self.inner.side, Side::Writer { .. });
+        // Of several flows in a process the first one answers; nothing is handed over by the flag.
+        self.inner.control_socket.unwrap_or(true)
+            && is_real
+            && is_writer
+            && !self.inner.answers.swap(true, Ordering::Relaxed)
     }
 
     /// The clock by which this handle tells the time.

@@ -4,6 +4,9 @@
 
 #[path = "flow/answers.rs"]
 mod answers;
+#[cfg(unix)]
+#[path = "flow/control.rs"]
+mod control;
 #[path = "flow/forgery.rs"]
 mod forgery;
 #[path = "flow/list.rs"]

@@ -33,6 +33,9 @@ enum Unanswered {
     Failed(Error),
 }
 
+/// What is appended for an answer, and the request that takes the place of the one that was answered.
+type Answer = (Append, Option<Made>);
+
 impl From<Error> for Unanswered {
     fn from(error: Error) -> Unanswered {
         Unanswered::Failed(error)
@@ -125,7 +128,7 @@ impl Engine {
         &self,
         id: RequestId,
         by: &Actor,
-        step: &mut dyn FnMut(&mut Look<'_>, &Life) -> Result<(Append, Option<Made>), Unanswered>,
+        step: &mut dyn FnMut(&mut Look<'_>, &Life) -> Result<Answer, Unanswered>,
     ) -> Result<Answered> {
         let mut denial = None;
         let done = self.act(|look| {

@@ -94,7 +94,18 @@ impl FlowBuilder {
             record_policy(&engine, &code)?;
         }
         let runner = if background { Some(Runner::start(Arc::clone(&engine))?) } else { None };
-        let running = Running { engine: Arc::clone(&engine), runner: parking_lot::Mutex::new(runner) };
+        let running = Running {
+            engine: Arc::clone(&engine),
+            #[cfg(unix)]
+            server: parking_lot::Mutex::new(None),
+            runner: parking_lot::Mutex::new(runner),
+        };
+        // What answers at the socket has a handle that does not keep the flow running.
+        #[cfg(unix)]
+        if background && running.engine.store.serves_control_socket() {
+            let asked = Flow { engine: Arc::clone(&engine), _running: None };
+            *running.server.lock() = Some(super::control::Server::start(asked)?);
+        }
         Ok(Flow { engine, _running: Some(Arc::new(running)) })
     }
 

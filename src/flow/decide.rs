@@ -107,7 +107,7 @@ impl Engine {
                 } else {
                     asked_of(self.policy_for_answers(&authority), &authority, wanted, &facts)
                 };
-                let answer_within = within.map(|length| super::request::Deadline::Within(length).from_now(look.now));
+                let answer_within = within.map(|length| super::request::Deadline::Within(length).after(look.now));
                 Ok(Course::Steps(vec![Step::Asked(payload::Asked {
                     because,
                     rule,

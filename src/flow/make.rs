@@ -226,8 +226,8 @@ fn wanted(catalog: &Catalog, request: &Request, id: &str, now: Timestamp) -> Res
         tags: request.tags.clone(),
         source: request.source.clone(),
         correlation: request.correlation.clone(),
-        answer_by: request.answer_by.map(|deadline| deadline.from_now(now)),
-        execute_by: request.execute_by.map(|deadline| deadline.from_now(now)),
+        answer_by: request.answer_by.map(|deadline| deadline.after(now)),
+        execute_by: request.execute_by.map(|deadline| deadline.after(now)),
     })
 }
 

@@ -102,11 +102,16 @@ pub struct Flow {
 #[derive(Debug)]
 struct Running {
     engine: Arc<Engine>,
+    /// Stops first: whoever asks over it holds the flow for as long as that takes.
+    #[cfg(unix)]
+    server: parking_lot::Mutex<Option<control::Server>>,
     runner: parking_lot::Mutex<Option<Runner>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        #[cfg(unix)]
+        drop(self.server.lock().take());
         // The thread first, so that nothing moves while the index is kept.
         *self.runner.lock() = None;
         // It is derived: without it the next start reads more.

@@ -157,7 +157,7 @@ pub struct Answered {
 
 /// Somebody else, or the clock, was first. The source of an [`Error`] of kind `Conflict`; see
 /// [`Error::already_decided`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AlreadyDecided {
     /// Who decided: an actor, or the rule that did.

@@ -24,7 +24,7 @@ pub enum Deadline {
 }
 
 impl Deadline {
-    pub(crate) fn from_now(self, now: Timestamp) -> Timestamp {
+    pub(crate) fn after(self, now: Timestamp) -> Timestamp {
         match self {
             Deadline::At(time) => time,
             Deadline::Within(length) => {

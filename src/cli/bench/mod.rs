@@ -7,6 +7,7 @@ mod append;
 mod condition;
 mod disk;
 mod fanout;
+mod flow;
 mod image;
 mod memory;
 mod opening;
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// A tenth of the time and of the events, for a first look
     #[arg(long)]
     quick: bool,
+    /// Only the steps whose name has this in it, such as "requests"
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Events of the logs that are read, opened and searched for their slowest append. By default a million
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(EVENTS_MIN..=EVENTS_MAX))]
     events: Option<u64>,
@@ -133,7 +137,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 12] = [
+    let steps: [(&str, Step); 13] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
@@ -143,11 +147,17 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         ("reads", read::all),
         ("subscribers and projections", fanout::all),
         ("states", state::all),
+        ("requests and answers", flow::all),
         ("sealed segments", sealed::large),
         ("lookups over many sealed segments", sealed::many),
         ("appends beside sealing", sealed::beside_sealing),
     ];
-    for (name, step) in steps {
+    let wanted = args.only.as_deref().unwrap_or_default();
+    if !steps.iter().any(|(name, _)| name.contains(wanted)) {
+        let names: Vec<&str> = steps.iter().map(|(name, _)| *name).collect();
+        return Err(Failure::usage(format!("no step is called {wanted:?}, --only")).hinting(names.join("; ")));
+    }
+    for (name, step) in steps.into_iter().filter(|(name, _)| name.contains(wanted)) {
         bar.set_message(name);
         step(&scratch, effort, &mut report)?;
     }

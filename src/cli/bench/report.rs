@@ -127,9 +127,8 @@ impl Report {
         )))?;
         out.line("")?;
         self.section("append", "Append", out)?;
-        out.line("")?;
         self.section("read", &format!("Read, of {}", text::counted(self.events, "event")), out)?;
-        out.line("")?;
+        self.section("flow", "Requests", out)?;
         self.aims(out)?;
         out.line("")?;
         if cfg!(debug_assertions) {
@@ -143,6 +142,9 @@ impl Report {
     }
 
     fn section(&self, section: &str, title: &str, out: &mut Out) -> Done {
+        if !self.rows.iter().any(|row| row.section == section) {
+            return Ok(());
+        }
         out.line(out.paint.bold(title))?;
         let mut grid = Grid::new([
             Column::text("what").giving_way(),
@@ -156,7 +158,8 @@ impl Report {
             let time = |time: Option<Duration>| time.map(text::span).unwrap_or_default();
             grid.row(out, [row.name.to_owned(), rate, time(row.p50), time(row.p99), beside(row)].map(Cell::from))?;
         }
-        grid.settle(out)
+        grid.settle(out)?;
+        out.line("")
     }
 
     /// Figures that have an aim, or none but themselves.
