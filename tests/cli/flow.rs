@@ -449,6 +449,70 @@ fn a_store_that_another_process_writes_is_waited_for_and_who_holds_it_is_told() 
     assert_eq!((ended.code, ended.out.as_str()), (0, "request 5: validated at position 8\n"), "{ended:?}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_running_application_answers_for_its_store_and_by_its_own_rules() {
+    let place = Place::new();
+    let store = annals::Store::open(place.path("pod")).unwrap();
+    let flow = annals::Flow::builder(&store).table("notes", annals::NoteRules).start().unwrap();
+    let request = ["request", "pod", "create", "notes", "n-1", "--data", r#"{"content":"A"}"#, "--actor", "user:alice"];
+    let began = std::time::Instant::now();
+    assert_eq!(place.json(&request)["outcome"], "validated");
+    assert_eq!(place.coded(&[&request[..], &["--format", "json"]].concat(), 7)["reason"], "note/n-1 is there already");
+    place.bad(&[&request[..], &["--if-version", "9"]].concat(), 4, "note/n-1 has to be at version 9");
+    let wish = place.wish("B");
+    let number = wish["request"].as_u64().unwrap();
+    let digest = place.digest(number);
+    let number = number.to_string();
+    let approve = ["approve", "pod", &number, "--seen", &digest, "--actor"];
+    place.bad(&[&approve[..], &["user:bob"]].concat(), 7, "user:bob may not approve");
+    place.good(&[&approve[..], &["user:alice"]].concat());
+    let ended = place.bad(&[&approve[..], &["user:alice"]].concat(), 4, "request");
+    assert!(ended.err.contains("decided already") && ended.err.contains("annals trace pod"), "{ended:?}");
+    assert_eq!(place.content(), "B");
+
+    // Whatever else writes goes the same way.
+    let append = ["append", "pod", "--type", "note.seen", "--subject", "note/n-1", "--data", "{\"at\": 1.50}"];
+    let more = ["--actor", "user:alice", "--source", "annals:none", "--tag", "x", "--correlation", "c", "--key", "k"];
+    let appended = place.json(&[&append[..], &more].concat());
+    let shown = place.good(&["show", "pod", &appended["position"].to_string(), "--format", "jsonl"]);
+    for part in
+        ["{\"at\": 1.50}", "\"tags\":[\"x\"]", "\"authid\":\"alice\"", "\"annals:none~\"", "\"correlationid\":\"c\""]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(place.json(&[&append[..], &more].concat())["duplicate"], true);
+    let text =
+        ["append", "pod", "--type", "t", "--subject", "s/1", "--data", "plain\ntext", "--content-type", "text/plain"];
+    let appended = place.json(&text);
+    let event = store.reader().event(annals::Position::new(appended["position"].as_u64().unwrap())).unwrap().unwrap();
+    assert_eq!((event.data(), event.content_type()), (&b"plain\ntext"[..], "text/plain"));
+    place.bad(&[&text[..], &["--expect", "none"]].concat(), 4, "");
+    place.good(&["tables", "pod", "add", "bills", "--actor", "user:alice"]);
+    place.good(&["roles", "pod", "set", "alice", "owner", "--workspace", "7", "--actor", "user:alice"]);
+    let granted = place.json(&[
+        "grant",
+        "pod",
+        "add",
+        "scribe",
+        "--action",
+        "notes.*",
+        "--subject",
+        "note/*",
+        "--actor",
+        "user:alice",
+    ]);
+    place.good(&["revoke", "pod", &granted["id"].to_string(), "--actor", "user:alice"]);
+    place.write("rules.toml", "");
+    place.good(&["policy", "pod", "set", "rules.toml", "--actor", "user:alice"]);
+    place.good(&["undo", "pod", &number, "--actor", "user:alice"]);
+    assert_eq!(place.content(), "A");
+    assert!(began.elapsed() < Duration::from_secs(60), "nothing waits for the lock");
+    drop(flow);
+    store.close().unwrap();
+    place.good(&["verify", "pod"]);
+}
+
 #[test]
 fn a_reader_that_goes_is_no_failure() {
     let place = pod();
