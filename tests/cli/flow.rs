@@ -458,7 +458,7 @@ fn a_running_application_answers_for_its_store_and_by_its_own_rules() {
     let request = ["request", "pod", "create", "notes", "n-1", "--data", r#"{"content":"A"}"#, "--actor", "user:alice"];
     let began = std::time::Instant::now();
     assert_eq!(place.json(&request)["outcome"], "validated");
-    assert_eq!(place.coded(&[&request[..], &["--format", "json"]].concat(), 7)["reason"], "note/n-1 is there already");
+    assert_eq!(place.coded(&[&request[..], &["--format", "json"]].concat(), 1)["reason"], "note/n-1 is there already");
     place.bad(&[&request[..], &["--if-version", "9"]].concat(), 4, "note/n-1 has to be at version 9");
     let wish = place.wish("B");
     let number = wish["request"].as_u64().unwrap();
