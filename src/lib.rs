@@ -167,9 +167,9 @@ pub use event::{Event, EventRef, LogId, NewEvent};
 pub use feed::{Batch, StartAt, Subscription};
 pub use flow::{
     AlreadyDecided, Answered, Asks, Change, Command, Deadline, Decision, DefaultPolicy, Explanation, Flow, FlowBuilder,
-    GivenGrant, Grant, GrantId, NoteRules, Outcome, Page, Pending, Policy, PolicyDifference, PolicyInForce, PolicyTest,
-    Proposal, Proposer, Refusal, Reply, Request, RequestId, Role, RoleEntry, Rule, RuleSet, Rules, SecretRules,
-    StaleBecause, Then, Ticketed, Trace, Verdict,
+    GivenGrant, Grant, GrantId, NoteRules, Outcome, OutcomeFields, Page, Pending, Policy, PolicyDifference,
+    PolicyInForce, PolicyTest, Proposal, Proposer, Refusal, Reply, Request, RequestEntry, RequestId, Role, RoleEntry,
+    Rule, RuleSet, Rules, SecretRules, StaleBecause, Then, Ticketed, Trace, Verdict,
 };
 pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};

@@ -11,6 +11,10 @@ mod bad;
 mod bench;
 #[path = "cli/damage.rs"]
 mod damage;
+#[path = "cli/flow.rs"]
+mod flow;
+#[path = "cli/govern.rs"]
+mod govern;
 #[path = "cli/import.rs"]
 mod import;
 #[path = "cli/prove.rs"]

@@ -11,6 +11,8 @@ mod control;
 mod forgery;
 #[path = "flow/kills.rs"]
 mod kills;
+#[path = "flow/list.rs"]
+mod list;
 #[path = "flow/policy.rs"]
 mod policy;
 #[path = "flow/races.rs"]

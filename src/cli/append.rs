@@ -1,18 +1,24 @@
 //! `annals append`: one event, under a condition if need be.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
-use annals::{Actor, Append, Appended, Durability, Expected, NewEvent, Timestamp, limits};
+use annals::{
+    Actor, Append, Appended, Command, Durability, Expected, NewEvent, Position, Reply, Store, Timestamp, limits,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::args::{Place, StoreArg, actor, time, writing_actor};
+use super::data::{Data, is_json};
 use super::fail::{Code, Done, Failure, warn};
 use super::out::{Format, Out};
-use super::{open, text};
+use super::{door, open, text};
 
-const JSON: &str = "application/json";
+/// What a request's event is called at its end.
+const REQUESTED: &str = ".requested";
 
 /// Append one event
 #[derive(Debug, clap::Args)]
@@ -63,27 +69,6 @@ pub(crate) struct Args {
     expect: Option<Expect>,
 }
 
-/// `--data`
-#[derive(Debug, Clone)]
-enum Data {
-    Here(String),
-    File(PathBuf),
-    Stdin,
-}
-
-impl FromStr for Data {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Data, String> {
-        Ok(match text.strip_prefix('@') {
-            Some("") => return Err("no file follows `@`".to_owned()),
-            Some(file) => Data::File(PathBuf::from(file)),
-            None if text == "-" => Data::Stdin,
-            None => Data::Here(text.to_owned()),
-        })
-    }
-}
-
 /// `--expect`
 #[derive(Debug, Clone, Copy)]
 struct Expect(Expected);
@@ -118,22 +103,32 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
     let actor = writing_actor(args.actor.as_ref())?;
     // Everything that can be wrong with the event itself is found before a store is made for it.
-    let mut event = event(args)?;
-    if let Some(actor) = actor {
-        event = event.actor(actor);
-    }
+    let content = args.data.as_ref().map(|data| data.content(args.content_type.as_deref())).transpose()?;
+    let content = content.unwrap_or_default();
+    let event = event(args, actor.as_ref(), &content)?;
     let data_bytes = event.data().len();
+    let caused_by = args.caused_by.as_ref().map(|place| cause(place, &path)).transpose()?;
+    let event = caused_by.into_iter().fold(event, |event, position| event.caused_by(position));
 
-    let store = open::writing(&path, Durability::Synced)?;
-    let done = caused(args, event, &store, &path).and_then(|event| append(args, event, &store, &path));
-    let answer = done.and_then(|appended| {
-        let event = store.reader().event(appended.first).map_err(|error| Failure::of_store(&error, &path))?;
-        let version = event.map_or(0, |event| event.version());
-        Ok((appended, version))
-    });
-    let closed = open::close(&store, &path);
-    let (appended, version) = answer?;
-    closed?;
+    let command = Command::Append {
+        event: line(args, actor.as_ref(), &content)?,
+        caused_by,
+        expect: args.expect.map(|Expect(expected)| expected),
+        key: args.key.clone(),
+    };
+    let own = |store: &Store| {
+        let appended = append(args, event, store, &path)?;
+        if args.event_type.ends_with(REQUESTED) {
+            // It may be a request, which is decided like any other.
+            door::settle(store, &path)?;
+        }
+        Ok(Reply::Appended { appended })
+    };
+    let Reply::Appended { appended } = door::run_with(&path, Durability::Synced, &command, own)? else {
+        return Err(Failure::new(Code::Failure, "the application that writes the store gave another answer"));
+    };
+    let event = open::reading(&path)?.reader().event(appended.first);
+    let version = event.map_err(|error| Failure::of_store(&error, &path))?.map_or(0, |event| event.version());
 
     if data_bytes > limits::DATA_BYTES_WARN {
         warn(format_args!(
@@ -177,19 +172,15 @@ fn append(args: &Args, event: NewEvent, store: &annals::Store, path: &Path) -> D
     store.append_with(append).map_err(|error| Failure::of_append(error, path))
 }
 
-fn caused(args: &Args, event: NewEvent, store: &annals::Store, path: &Path) -> Done<NewEvent> {
-    match &args.caused_by {
-        Some(place) => Ok(event.caused_by(place.existing(&store.reader(), path)?)),
-        None => Ok(event),
-    }
+fn cause(place: &Place, path: &Path) -> Done<Position> {
+    place.existing(&open::reading(path)?.reader(), path)
 }
 
-fn event(args: &Args) -> Done<NewEvent> {
-    let (content_type, data) = match &args.data {
-        Some(data) => content(data, args.content_type.as_deref())?,
-        None => (String::new(), Vec::new()),
-    };
-    let mut event = NewEvent::bytes(&args.event_type, &args.subject, content_type, data);
+fn event(args: &Args, actor: Option<&Actor>, (content_type, data): &(String, Vec<u8>)) -> Done<NewEvent> {
+    let mut event = NewEvent::bytes(&args.event_type, &args.subject, content_type, data.clone());
+    if let Some(actor) = actor {
+        event = event.actor(actor.clone());
+    }
     if let Some(user) = &args.on_behalf_of {
         event = event.on_behalf_of(user);
     }
@@ -209,49 +200,55 @@ fn event(args: &Args) -> Done<NewEvent> {
     Ok(args.tag.iter().fold(event, |event, tag| event.tag(tag)))
 }
 
-/// The data and its type. JSON has to be JSON; the blanks around it, such as the last line break of a file, are no
-/// part of it.
-fn content(data: &Data, content_type: Option<&str>) -> Done<(String, Vec<u8>)> {
-    let (bytes, place) = match data {
-        Data::Here(text) => (text.clone().into_bytes(), "--data".to_owned()),
-        Data::File(file) => {
-            let read = std::fs::File::open(file).and_then(bounded);
-            let place = file.display().to_string();
-            (read.map_err(|error| Failure::io(format_args!("read {place}"), &error))?, place)
-        }
-        Data::Stdin => {
-            let read = bounded(std::io::stdin());
-            (read.map_err(|error| Failure::io("read standard input", &error))?, "standard input".to_owned())
-        }
+/// The event as a line that an import takes, for the application that writes the store.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authtype: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    onbehalfof: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<&'a str>,
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    datacontenttype: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+fn line(args: &Args, actor: Option<&Actor>, (content_type, data): &(String, Vec<u8>)) -> Done<String> {
+    let raw = if is_json(content_type) { serde_json::from_slice::<&RawValue>(data).ok() } else { None };
+    let line = Line {
+        event_type: &args.event_type,
+        subject: &args.subject,
+        id: args.id.as_deref(),
+        source: args.source.as_deref().map(|source| {
+            // What reads like the mark of no source is marked as meant literally.
+            let is_mark = source.strip_prefix("annals:none").is_some_and(|rest| rest.chars().all(|char| char == '~'));
+            if is_mark { format!("{source}~") } else { source.to_owned() }
+        }),
+        time: args.occurred_at,
+        authtype: actor.map(|actor| actor.kind().as_str()),
+        authid: actor.map(Actor::id),
+        onbehalfof: args.on_behalf_of.as_deref(),
+        correlationid: args.correlation.as_deref(),
+        tags: &args.tag,
+        datacontenttype: content_type,
+        data: raw,
+        data_base64: (raw.is_none() && !data.is_empty()).then(|| STANDARD.encode(data)),
     };
-    if bytes.len() > limits::DATA_BYTES_MAX {
-        return Err(Failure::new(
-            Code::Failure,
-            format!("more than {} of data, {place}", text::bytes(limits::DATA_BYTES_MAX as u64)),
-        )
-        .hinting("keep the document beside the log and its digest in the event"));
-    }
-    let content_type = content_type.unwrap_or(JSON);
-    if !is_json(content_type) {
-        return Ok((content_type.to_owned(), bytes));
-    }
-    let trimmed = bytes.trim_ascii();
-    match serde_json::from_slice::<&serde_json::value::RawValue>(trimmed) {
-        Ok(_) => Ok((content_type.to_owned(), trimmed.to_vec())),
-        Err(error) => Err(Failure::usage(format!("the data is no JSON: {error}, {place}"))
-            .hinting("quote it for the shell, as in --data '{\"a\": 1}'; --content-type text/plain takes any text")),
-    }
-}
-
-/// Reads one byte more than may be appended, at most.
-fn bounded(source: impl std::io::Read) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(limits::DATA_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// `application/json`, and what ends in `+json`.
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
+    serde_json::to_string(&line).map_err(|error| Failure::new(Code::Failure, error.to_string()))
 }

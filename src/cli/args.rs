@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use annals::{Actor, ActorKind, Position, Reader, Timestamp};
+use annals::time::parse_duration;
+use annals::{Actor, ActorKind, Deadline, Position, Reader, Timestamp};
 use clap::{Args, ValueHint};
 
 use super::fail::{Code, Done, Failure};
@@ -18,6 +19,10 @@ pub(crate) struct StoreArg {
 }
 
 impl StoreArg {
+    pub(crate) fn new(store: Option<PathBuf>) -> StoreArg {
+        StoreArg { store }
+    }
+
     pub(crate) fn path(&self) -> Done<PathBuf> {
         let given = self.store.clone().or_else(|| from_environment("ANNALS_STORE").map(PathBuf::from));
         match given {
@@ -44,6 +49,14 @@ pub(crate) fn writing_actor(flag: Option<&Actor>) -> Done<Option<Actor>> {
         },
         (None, None) => Ok(None),
     }
+}
+
+/// The actor that a verb cannot do without: the flag, else ANNALS_ACTOR.
+pub(crate) fn needed_actor(flag: Option<&Actor>, verb: &str) -> Done<Actor> {
+    writing_actor(flag)?.ok_or_else(|| {
+        Failure::usage(format!("nobody does it: {verb} needs an actor"))
+            .hinting("say who does it with --actor user:NAME or agent:NAME, or set ANNALS_ACTOR")
+    })
 }
 
 /// The user who decides: the flag, else ANNALS_ACTOR, else who is logged in.
@@ -104,6 +117,36 @@ fn known_kind(word: &str) -> Option<ActorKind> {
 /// TIME: RFC 3339, a date, `-2h`, `yesterday 14:00`.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_relative(text, Timestamp::now()).map_err(|error| error.to_string())
+}
+
+/// A time to come: a duration from now such as 2h, or any TIME.
+pub(crate) fn deadline(text: &str) -> Result<Deadline, String> {
+    match parse_duration(text) {
+        Ok(length) => Ok(Deadline::Within(length)),
+        Err(_) => time(text).map(Deadline::At).map_err(|error| format!("{error}; or give a duration such as 2h")),
+    }
+}
+
+/// How long: `30s`, `2h`.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// The number of a request: the position of its event.
+pub(crate) fn request_id(text: &str) -> Result<Position, String> {
+    match text.parse::<Position>() {
+        Ok(position) if position > Position::ORIGIN => Ok(position),
+        _ => Err("give the number of a request, such as 17; `annals requests STORE` lists them".to_owned()),
+    }
+}
+
+/// A user, with or without the kind before the name.
+pub(crate) fn user(text: &str) -> Result<String, String> {
+    let actor = actor(text)?;
+    match actor.kind() {
+        ActorKind::User | ActorKind::Unknown => Ok(actor.id().to_owned()),
+        kind => Err(format!("{text} is of kind {kind}: give a user, such as user:alice")),
+    }
 }
 
 /// A place in the log: a bare number is a position, `id:..` an event's id.

@@ -23,6 +23,7 @@ pub(crate) enum Code {
     Corruption = 5,
     Locked = 6,
     Denied = 7,
+    Asked = 8,
     Interrupted = 130,
 }
 
@@ -81,6 +82,19 @@ impl Failure {
     pub(crate) fn of_store(error: &Error, store: &Path) -> Failure {
         let hint = error.hint().map(str::to_owned).or_else(|| hint_of(error.kind(), store));
         Failure::Told { code: Code::of(error.kind()), message: placed(error, store), hint }
+    }
+
+    /// What a flow says. Values that make no sense came from the command line, so they are misuse of it.
+    pub(crate) fn of_flow(error: &Error, store: &Path) -> Failure {
+        match Failure::of_store(error, store) {
+            Failure::Told { code, message, hint } => {
+                let code = if error.kind() == ErrorKind::Invalid { Code::Usage } else { code };
+                // The library does not know how the store was called here.
+                let hint = hint.map(|hint| hint.replace(" STORE", &format!(" {}", shell_word(store))));
+                Failure::Told { code, message, hint }
+            }
+            quiet @ Failure::Quiet(_) => quiet,
+        }
     }
 
     /// What an append says. Values that make no sense came from the command line, so they are misuse of it.

@@ -21,6 +21,8 @@ pub(crate) struct Args {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
     ("Read", &["log", "show", "state", "history", "export"]),
+    ("Decide", &["request", "requests", "approve", "reject", "withdraw", "amend", "undo", "explain", "trace"]),
+    ("Govern", &["policy", "roles", "grant", "grants", "revoke", "capabilities"]),
     ("Ask", &["sql", "tables", "projections"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),

@@ -1,16 +1,25 @@
 //! The command line: what `annals` is asked, who answers it, and how it ends.
 
+mod amend;
+mod answer;
 mod append;
+mod approve;
 mod archive;
 mod args;
 mod backup;
 mod bench;
+mod capabilities;
 mod check;
 mod completions;
+mod data;
 mod demo;
+mod diff;
+mod door;
 mod events;
+mod explain;
 mod export;
 mod fail;
+mod grant;
 mod grid;
 mod head;
 mod help;
@@ -22,14 +31,20 @@ mod lines;
 mod log;
 mod open;
 mod out;
+mod outcome;
 mod paint;
+mod policy;
 mod pretty;
 mod progress;
 #[cfg(feature = "sqlite")]
 mod projections;
 mod receipt;
+mod reject;
 mod repair;
+mod request;
+mod requests;
 mod restore;
+mod roles;
 mod seal;
 mod segments;
 mod select;
@@ -40,7 +55,10 @@ mod stat;
 mod state;
 mod tables;
 mod text;
+mod trace;
+mod undo;
 mod verify;
+mod withdraw;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,6 +98,21 @@ enum Verb {
     State(state::Args),
     History(history::Args),
     Tables(tables::Args),
+    Request(request::Args),
+    Requests(requests::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Withdraw(withdraw::Args),
+    Amend(amend::Args),
+    Undo(undo::Args),
+    Explain(explain::Args),
+    Trace(trace::Args),
+    Grant(grant::Args),
+    Grants(grant::ListArgs),
+    Revoke(grant::RevokeArgs),
+    Roles(roles::Args),
+    Policy(policy::Args),
+    Capabilities(capabilities::Args),
     #[cfg(feature = "sqlite")]
     Projections(projections::Args),
     #[cfg(feature = "sqlite")]
@@ -145,6 +178,21 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::State(args) => state::run(args, or_table, out),
         Verb::History(args) => history::run(args, or_table, out),
         Verb::Tables(args) => tables::run(args, or_table, out),
+        Verb::Request(args) => request::run(args, or_table, out),
+        Verb::Requests(args) => requests::run(args, or_table, out),
+        Verb::Approve(args) => approve::run(args, or_table, out),
+        Verb::Reject(args) => reject::run(args, or_table, out),
+        Verb::Withdraw(args) => withdraw::run(args, or_table, out),
+        Verb::Amend(args) => amend::run(args, or_table, out),
+        Verb::Undo(args) => undo::run(args, or_table, out),
+        Verb::Explain(args) => explain::run(args, or_table, out),
+        Verb::Trace(args) => trace::run(args, or_table, out),
+        Verb::Grant(args) => grant::run(args, or_table, out),
+        Verb::Grants(args) => grant::run_list(args, or_table, out),
+        Verb::Revoke(args) => grant::run_revoke(args, or_table, out),
+        Verb::Roles(args) => roles::run(args, or_table, out),
+        Verb::Policy(args) => policy::run(args, or_table, out),
+        Verb::Capabilities(args) => capabilities::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
         Verb::Projections(args) => projections::run(args, or_table, out),
         #[cfg(feature = "sqlite")]

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use annals::{Durability, ErrorKind, Store};
+use annals::{Durability, Error, ErrorKind, Store};
 
 use super::fail::{Done, Failure, warn};
 
 /// How long a writing verb waits for another writer to end.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often it tries.
-const LOCK_RETRY: Duration = Duration::from_millis(25);
+pub(crate) const LOCK_RETRY: Duration = Duration::from_millis(25);
 /// How often a store that only writes is synced, while a verb works on it.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(50);
 
@@ -23,13 +23,8 @@ pub(crate) fn reading(path: &Path) -> Done<Store> {
 pub(crate) fn writing(path: &Path, durability: Durability) -> Done<Store> {
     let began = Instant::now();
     loop {
-        match Store::options().durability(durability).open(path) {
-            Ok(store) => {
-                if let Some(cut) = &store.recovery().cut {
-                    warn(format_args!("a torn tail was cut while opening {}: {}", path.display(), cut.reason));
-                }
-                return Ok(store);
-            }
+        match try_writing(path, durability) {
+            Ok(store) => return Ok(store),
             Err(error) if error.kind() == ErrorKind::Locked && began.elapsed() < LOCK_WAIT_MAX => {
                 std::thread::sleep(LOCK_RETRY);
             }
@@ -38,14 +33,28 @@ pub(crate) fn writing(path: &Path, durability: Durability) -> Done<Store> {
     }
 }
 
-/// Opens for writing, in the durability that the store has; makes a synced one where nothing is.
-pub(crate) fn writing_as_it_is(path: &Path) -> Done<Store> {
+/// The same, once: `Locked` where another process writes.
+pub(crate) fn try_writing(path: &Path, durability: Durability) -> Result<Store, Error> {
+    let store = Store::options().durability(durability).open(path)?;
+    if let Some(cut) = &store.recovery().cut {
+        warn(format_args!("a torn tail was cut while opening {}: {}", path.display(), cut.reason));
+    }
+    Ok(store)
+}
+
+/// The durability that a store has; where nothing is and it may be made, that which it is made with.
+pub(crate) fn durability(path: &Path, may_make: bool) -> Done<Durability> {
     let synced = match Store::options().read_only(true).open(path) {
         Ok(store) => store.segments().last().is_none_or(|newest| newest.synced),
-        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) if error.kind() == ErrorKind::NotFound && may_make => true,
         Err(error) => return Err(Failure::of_store(&error, path)),
     };
-    writing(path, if synced { Durability::Synced } else { Durability::Written { sync_every: SYNC_EVERY } })
+    Ok(if synced { Durability::Synced } else { Durability::Written { sync_every: SYNC_EVERY } })
+}
+
+/// Opens for writing, in the durability that the store has; makes a synced one where nothing is.
+pub(crate) fn writing_as_it_is(path: &Path) -> Done<Store> {
+    writing(path, durability(path, true)?)
 }
 
 /// Closes in order, so that the next opening has nothing to recover.

@@ -19,6 +19,8 @@ pub(crate) enum Style {
     Green,
     Yellow,
     Cyan,
+    /// What goes.
+    Removed,
 }
 
 impl Paint {
@@ -49,8 +51,14 @@ impl Paint {
             Style::Green => "32",
             Style::Yellow => "33",
             Style::Cyan => "36",
+            Style::Removed => "31",
         };
         if self.on && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// In the style, with its colours the other way round: a blank that differs is seen too.
+    pub(crate) fn reversed(self, style: Style, text: &str) -> String {
+        if self.on && !text.is_empty() { format!("\x1b[7m{}", self.style(style, text)) } else { text.to_owned() }
     }
 
     pub(crate) fn bold(self, text: &str) -> String {

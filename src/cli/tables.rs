@@ -1,15 +1,16 @@
 //! `annals tables`: the catalogue of a store, and adding to it.
 
-use annals::{Action, Actor, Catalog, Table};
+use annals::{Action, Actor, Catalog, Command, Reply, Store, Table};
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::args::{StoreArg, actor, person};
+use super::door::Absent;
 use super::fail::{Done, Failure};
 use super::grid::{Cell, Column, Grid};
 use super::out::{Format, Out};
 use super::paint::Style;
-use super::{open, text};
+use super::{door, open, request, text};
 
 /// Show the tables of a store: the nine that every store has, and its own; or add one
 #[derive(Debug, clap::Args)]
@@ -97,18 +98,25 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     if let Some(Verb::Add(asked)) = &args.verb {
         // Everything that can be wrong with it is found before a store is made for it.
         let by = person(asked.actor.as_ref())?;
-        let table = asked.table();
-        Catalog::core().with(table.clone()).map_err(|error| Failure::of_store(&error, &path))?;
-        let store = open::writing_as_it_is(&path)?;
-        let position = store.add_table(table.clone(), by).map_err(|error| Failure::of_store(&error, &path))?;
-        open::close(&store, &path)?;
+        let catalog = door::catalog(&path, Absent::Make)?;
+        let table = asked.table(&catalog);
+        let failed = |error| Failure::of_store(&error, &path);
+        catalog.with(table.clone()).map_err(failed)?;
+        let command = Command::AddTable { table: table.clone(), by: by.clone() };
+        let own = |store: &Store| {
+            let position = store.add_table(table.clone(), by).map_err(failed)?;
+            Ok(Reply::Done { position })
+        };
+        let reply = door::run_with(&path, open::durability(&path, true)?, &command, own)?;
+        let Reply::Done { position } = reply else { return Err(request::strange()) };
         if format != Format::Table {
             return out.json(&Added { table: table.name(), position: position.get() }, format);
         }
         let adopted: Vec<String> = table.adopts().map(|(name, action)| format!("{name} as {action}")).collect();
         let adopts = if adopted.is_empty() { String::new() } else { format!(", takes {}", adopted.join(", ")) };
+        let rules = table.rules().map(|name| format!(", ruled by {name}")).unwrap_or_default();
         return out.line(text::clean(&format!(
-            "table {} of kind {}{adopts}, position {position}",
+            "table {} of kind {}{adopts}{rules}, position {position}",
             table.name(),
             table.kind()
         )));
@@ -119,9 +127,11 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
 }
 
 impl AddArgs {
-    fn table(&self) -> Table {
+    /// The table as it is asked for; of one that is there the kind stays what it is if no other is given.
+    fn table(&self, catalog: &Catalog) -> Table {
         let mut table = Table::new(&self.name);
-        if let Some(kind) = &self.kind {
+        let known = catalog.table(&self.name).map(Table::kind);
+        if let Some(kind) = self.kind.as_deref().or(known) {
             table = table.with_kind(kind);
         }
         for (event_type, action) in &self.adopt {
@@ -182,6 +192,7 @@ fn list(catalog: &Catalog, format: Format, out: &mut Out) -> Done {
         Column::text("from").whole(),
         Column::text("adopts").giving_way(),
         Column::text("indexes").left_out(2),
+        Column::text("rules").left_out(2),
         Column::text("owner").left_out(1),
     ]);
     for row in &rows {
@@ -196,6 +207,7 @@ fn list(catalog: &Catalog, format: Format, out: &mut Out) -> Done {
                 Cell::styled(if row.core { "core" } else { "own" }, style),
                 Cell::from(adopts.join(", ")),
                 Cell::from(row.indexes.join(", ")),
+                Cell::from(row.rules.unwrap_or_default()),
                 Cell::from(row.owner.unwrap_or_default()),
             ],
         )?;

@@ -60,6 +60,54 @@ pub(crate) fn span(duration: Duration) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
+/// A length of time as one says it: `a moment`, `45 s`, `12 min`, `1 h 59 min`, `3 d 4 h`.
+pub(crate) fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let and = |rest: u64, unit: &str| if rest == 0 { String::new() } else { format!(" {rest} {unit}") };
+    match seconds {
+        0 => "a moment".to_owned(),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..172_800 => format!("{hours} h{}", and(minutes % 60, "min")),
+        _ => format!("{} d{}", count(days), and(hours % 24, "h")),
+    }
+}
+
+/// `5 min ago`, `in 1 h 59 min`
+pub(crate) fn from_now(time: Timestamp, now: Timestamp) -> String {
+    let nanos = i128::from(time.as_nanos()) - i128::from(now.as_nanos());
+    let length = roughly(Duration::from_nanos(u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX)));
+    if nanos < 0 { format!("{length} ago") } else { format!("in {length}") }
+}
+
+/// The text in lines of some columns at most, blanks at their ends apart; broken between words where it can be.
+/// Nothing is left out.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines = vec![String::new()];
+    let mut taken = 0;
+    for word in text.split_inclusive(' ') {
+        if taken > 0 && taken + width(word.trim_end()) > columns {
+            lines.push(String::new());
+            taken = 0;
+        }
+        for char in word.chars() {
+            let wide = char.width().unwrap_or(0);
+            // A blank that has no room is not seen.
+            if taken + wide > columns && char != ' ' {
+                lines.push(String::new());
+                taken = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                line.push(char);
+            }
+            taken += wide;
+        }
+    }
+    lines
+}
+
 fn three_digits(value: f64) -> String {
     let decimals = if value < 9.995 {
         2
@@ -207,6 +255,38 @@ mod tests {
         let long = "ä".repeat(1000);
         assert_eq!(width(&preview(long.as_bytes(), 20)), 20);
         assert!(preview(long.as_bytes(), 21).ends_with('…'));
+    }
+
+    #[test]
+    fn lengths_of_time_are_said_as_people_say_them() {
+        for (seconds, text) in [
+            (0, "a moment"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (7199, "1 h 59 min"),
+            (7200, "2 h"),
+            (172_799, "47 h 59 min"),
+            (273_600, "3 d 4 h"),
+        ] {
+            assert_eq!(roughly(Duration::from_secs(seconds)), text, "{seconds}");
+        }
+        let now = Timestamp::from_nanos(0);
+        assert_eq!(from_now(Timestamp::from_nanos(300_000_000_000), now), "in 5 min");
+        assert_eq!(from_now(Timestamp::from_nanos(-300_000_000_000), now), "5 min ago");
+        assert_eq!(from_now(Timestamp::MAX, Timestamp::MIN).split(' ').next(), Some("in"));
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words_and_nothing_is_lost() {
+        assert_eq!(wrap("one two three", 8), ["one two ", "three"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("", 3), [""]);
+        let text = "a long-ish line of text with äöü and 日本語 in it";
+        for columns in 1..60 {
+            let lines = wrap(text, columns);
+            assert_eq!(lines.concat(), text, "{columns}");
+            assert!(lines.iter().all(|line| width(line.trim_end()) <= columns.max(2)), "{columns}: {lines:?}");
+        }
     }
 
     #[test]

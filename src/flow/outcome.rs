@@ -71,6 +71,45 @@ impl Outcome {
     }
 }
 
+/// An outcome's name and fields but the position, for JSON objects that tell the newest position of a request already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OutcomeFields<'a> {
+    /// Its name: `validated`, `pending`.
+    pub outcome: &'static str,
+    /// Why it was rejected or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Who rejected it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'a str>,
+    /// Why it is stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<StaleBecause>,
+    /// The event that stands against it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Position>,
+}
+
+impl Outcome {
+    /// Its name and fields, but for the position.
+    #[must_use]
+    pub fn fields(&self) -> OutcomeFields<'_> {
+        let outcome = self.phase().map_or("pending", Phase::as_str);
+        let mut fields = OutcomeFields { outcome, reason: None, by: None, because: None, event: None };
+        match self {
+            Outcome::Rejected { reason, by } => {
+                fields.reason = Some(reason);
+                fields.by = Some(by);
+            }
+            Outcome::Failed { reason } => fields.reason = Some(reason),
+            Outcome::Stale { because, event } => (fields.because, fields.event) = (Some(*because), *event),
+            _ => {}
+        }
+        fields
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -33,15 +33,22 @@ const TRACE_MAX: usize = 1000;
 /// Which part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    after: Position,
-    limit: usize,
+    pub(crate) after: Position,
+    pub(crate) limit: usize,
+    pub(crate) is_last: bool,
 }
 
 impl Page {
     /// The first so many.
     #[must_use]
     pub fn first(limit: usize) -> Page {
-        Page { after: Position::ORIGIN, limit }
+        Page { after: Position::ORIGIN, limit, is_last: false }
+    }
+
+    /// The last so many, oldest first as ever.
+    #[must_use]
+    pub fn last(limit: usize) -> Page {
+        Page { is_last: true, ..Page::first(limit) }
     }
 
     /// Those behind this request: the last one of the page before.
@@ -200,7 +207,10 @@ impl Engine {
             let authority = std::sync::Arc::clone(&look.index.authority);
             let waits = |live: &Live| live.lapsed(&authority, look.now).is_none() && of(live, &authority);
             let ids = look.index.live.range(behind).filter(|(_, live)| waits(live)).map(|(id, _)| *id);
-            let ids: Vec<RequestId> = ids.take(page.limit).collect();
+            let ids: Vec<RequestId> = match page.is_last {
+                true => ids.rev().take(page.limit).collect::<Vec<_>>().into_iter().rev().collect(),
+                false => ids.take(page.limit).collect(),
+            };
             ids.into_iter().map(|id| pending(look, &authority, id)).collect()
         })
     }
@@ -210,20 +220,24 @@ impl Engine {
         self.look(|look| {
             let authority = std::sync::Arc::clone(&look.index.authority);
             let mut found = Vec::new();
-            let mut after = page.after;
+            let (mut after, mut before) = (page.after, std::ops::Bound::Unbounded);
             while found.len() < page.limit {
-                let behind = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
-                let Some((id, live)) = look.index.live.range(behind).next().map(|(id, live)| (*id, live.clone()))
-                else {
-                    break;
-                };
-                after = id;
+                let mut left = look.index.live.range((std::ops::Bound::Excluded(after), before));
+                let next = if page.is_last { left.next_back() } else { left.next() };
+                let Some((id, live)) = next.map(|(id, live)| (*id, live.clone())) else { break };
+                match page.is_last {
+                    true => before = std::ops::Bound::Excluded(id),
+                    false => after = id,
+                }
                 if live.phase == Phase::Asked
                     && live.lapsed(&authority, look.now).is_none()
                     && self.is_asked(look, &authority, &live, id, actor)?
                 {
                     found.push(pending(look, &authority, id)?);
                 }
+            }
+            if page.is_last {
+                found.reverse();
             }
             Ok(found)
         })
@@ -430,9 +444,15 @@ fn reason_of(phase: Phase, event: &Event) -> Result<String> {
 fn pending(look: &mut Look<'_>, authority: &Authority, id: RequestId) -> Result<Pending> {
     let life = Life::read(look.reader, &authority.catalog, id)?;
     let wanted = Wanted::of(&life)?;
+    let differences = differences(look, &wanted)?;
+    told(look, &life, wanted, differences)
+}
+
+/// What there is to know about a request.
+pub(crate) fn told(look: &Look<'_>, life: &Life, wanted: Wanted, differences: Vec<FieldChange>) -> Result<Pending> {
+    let id = life.id();
     let asked = life.asked()?;
     let live = look.index.live.get(&id);
-    let differences = differences(look, &wanted)?;
     let text = std::str::from_utf8(&wanted.data).ok().filter(|text| !text.is_empty());
     let approved = life.approved()?.map(|approved| approved.digest);
     Ok(Pending {
@@ -457,7 +477,7 @@ fn pending(look: &mut Look<'_>, authority: &Authority, id: RequestId) -> Result<
 }
 
 /// What a change would make of its row as it is now, field by field.
-fn differences(look: &Look<'_>, wanted: &Wanted) -> Result<Vec<FieldChange>> {
+pub(crate) fn differences(look: &Look<'_>, wanted: &Wanted) -> Result<Vec<FieldChange>> {
     let mut changes = Vec::new();
     match wanted.action {
         Action::Delete => {
