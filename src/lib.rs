@@ -155,6 +155,7 @@ mod tables;
 pub mod time;
 mod trace;
 mod verify;
+mod worker;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
@@ -189,6 +190,10 @@ pub use snapshot::{Folded, Loaded, State};
 pub use sql::{Interrupter, Row, Rows, SqlParams, SqlTx, SqlValue};
 pub use store::Store;
 pub use time::Timestamp;
+pub use worker::{
+    Parked, Permanent, Step, WaitingEvent, WorkerBuilder, WorkerDecision, WorkerHandle, WorkerInfo, WorkerState,
+    WorkerStatus, permanent,
+};
 
 /// Simulated disks and clocks, for crash tests of this crate and of programs built on it.
 #[cfg(any(test, feature = "sim"))]

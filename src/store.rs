@@ -30,6 +30,7 @@ use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
 use crate::segment::sealed::shelf::Shelf;
 use crate::snapshot::{Snapshots, Writes};
+use crate::worker::journal::Desk;
 use crate::{describe, receipt, trace, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) side: Side,
     /// The lock under which this process keeps projections, while it does.
     pub(crate) projections: SharedLock,
+    /// The files of the workers that run in this process.
+    pub(crate) workers: Arc<Desk>,
 }
 
 /// What a handle may do.
@@ -107,8 +110,9 @@ impl Store {
             trace::opened(path, &recovery, true);
             let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
-            let (path, projections) = (path.to_owned(), SharedLock::default());
-            return Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) });
+            let (path, projections, workers) = (path.to_owned(), SharedLock::default(), Arc::default());
+            let inner = Inner { path, log, recovery, snapshots, side, projections, workers };
+            return Ok(Store { inner: Arc::new(inner) });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
@@ -133,7 +137,8 @@ impl Store {
         let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
         let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
-        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections }) })
+        let workers = Arc::default();
+        Ok(Store { inner: Arc::new(Inner { path, log, recovery, snapshots, side, projections, workers }) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -354,6 +359,7 @@ impl Inner {
             return Ok(());
         }
         // Before the lock goes: only who holds it writes files.
+        self.workers.close();
         self.snapshots.close();
         let closed = crate::log::close::close(committer);
         self.log.set_closed();

@@ -1,0 +1,357 @@
+//! What a worker has to know after a crash, folded from the entries of its file. Pure.
+//!
+//! Invariants: every matching event up to `through` is finished, or open, or parked, and in one of these alone. An open
+//! or parked event stands at or before `through`. What `entries` gives, applied to nothing, is this state again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::checkpoint::Checkpoint;
+use crate::format::worker::{Decision, Entry};
+use crate::limits::WORKER_DECISIONS_MAX;
+use crate::position::Position;
+use crate::time::Timestamp;
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Memo {
+    /// Its result as JSON.
+    Result(String),
+    /// It sleeps, or slept, until then.
+    Due(Timestamp),
+}
+
+/// An event that is begun and not finished.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) memos: BTreeMap<String, Memo>,
+    /// That failed.
+    pub(crate) attempts: u32,
+    /// When it is run again.
+    pub(crate) due: Option<Timestamp>,
+    /// The step that sleeps; empty after an error.
+    pub(crate) step: String,
+    pub(crate) error: String,
+}
+
+/// An event that was given up until somebody decides about it, or that waits behind one that was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParkedEvent {
+    pub(crate) memos: BTreeMap<String, Memo>,
+    pub(crate) attempts: u32,
+    pub(crate) since: Timestamp,
+    pub(crate) behind: Option<Position>,
+    pub(crate) key: String,
+    pub(crate) error: String,
+}
+
+/// When a process began to run the worker, or ended it in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) begun: bool,
+    pub(crate) at: Timestamp,
+    pub(crate) process: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) through: Checkpoint,
+    pub(crate) open: BTreeMap<Position, Open>,
+    pub(crate) parked: BTreeMap<Position, ParkedEvent>,
+    /// The newest decisions, oldest first; the second says whether it was to skip.
+    pub(crate) decisions: VecDeque<(Decision, bool)>,
+    pub(crate) session: Option<Session>,
+    /// What went wrong last.
+    pub(crate) last_error: Option<String>,
+    /// Bytes that it takes in a file, more or less.
+    pub(crate) bytes: usize,
+}
+
+/// Bytes of an entry beside its texts, at least.
+const ENTRY_BYTES: usize = 48;
+
+impl Open {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.step.len() + self.error.len() + bytes_of(&self.memos)
+    }
+}
+
+impl ParkedEvent {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.key.len() + self.error.len() + bytes_of(&self.memos)
+    }
+}
+
+fn bytes_of(memos: &BTreeMap<String, Memo>) -> usize {
+    memos.iter().map(|(step, memo)| memo_bytes(step, memo)).sum()
+}
+
+fn memo_bytes(step: &str, memo: &Memo) -> usize {
+    let result = match memo {
+        Memo::Result(json) => json.len(),
+        Memo::Due(_) => 0,
+    };
+    ENTRY_BYTES + step.len() + result
+}
+
+impl State {
+    /// Every matching event up to here is finished or parked.
+    pub(crate) fn checkpoint(&self) -> Position {
+        match self.open.keys().next() {
+            Some(lowest) => Position::new(lowest.get().saturating_sub(1)),
+            None => self.through.position,
+        }
+    }
+
+    /// Takes an entry in. One that does not fit what was before it changes nothing, or as little as it can: a file is
+    /// written by this program, so that is a matter of old decisions alone.
+    pub(crate) fn apply(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Through(at) => {
+                if at.position >= self.through.position {
+                    self.through = *at;
+                }
+            }
+            Entry::Open(position) => {
+                self.opened(*position);
+            }
+            Entry::Finished(position) => self.finished(*position),
+            Entry::Result { position, step, json } => {
+                self.keep(*position, step, Memo::Result(json.clone()));
+            }
+            Entry::Due { position, step, due } => self.keep(*position, step, Memo::Due(*due)),
+            Entry::Aside { position, due, attempts, step, error } => {
+                let open = self.opened(*position);
+                let before = open.bytes();
+                (open.due, open.attempts) = (Some(*due), *attempts);
+                (open.step, open.error) = (step.clone(), error.clone());
+                let after = open.bytes();
+                self.bytes = (self.bytes + after).saturating_sub(before);
+                if !error.is_empty() {
+                    self.last_error = Some(error.clone());
+                }
+            }
+            Entry::Parked { position, since, attempts, behind, key, error } => {
+                let memos = self.close(*position).map(|open| open.memos).unwrap_or_default();
+                let (key, error) = (key.clone(), error.clone());
+                if behind.is_none() {
+                    self.last_error = Some(error.clone());
+                }
+                let parked =
+                    ParkedEvent { memos, attempts: *attempts, since: *since, behind: *behind, key, error };
+                self.bytes += parked.bytes();
+                self.parked.insert(*position, parked);
+            }
+            Entry::Retried(decision) => {
+                self.decided(decision, false);
+                if let Some(parked) = self.unpark(decision.position) {
+                    let open = Open { memos: parked.memos, ..Open::default() };
+                    self.bytes += open.bytes();
+                    self.open.insert(decision.position, open);
+                    self.free(decision.position);
+                }
+            }
+            Entry::Skipped(decision) => {
+                self.decided(decision, true);
+                if self.unpark(decision.position).is_some() {
+                    self.free(decision.position);
+                }
+            }
+            Entry::Session { begun, at, process } => {
+                self.session = Some(Session { begun: *begun, at: *at, process: process.clone() });
+            }
+        }
+    }
+
+    fn opened(&mut self, position: Position) -> &mut Open {
+        let bytes = &mut self.bytes;
+        self.open.entry(position).or_insert_with(|| {
+            *bytes += ENTRY_BYTES;
+            Open::default()
+        })
+    }
+
+    fn finished(&mut self, position: Position) {
+        self.close(position);
+        self.unpark(position);
+    }
+
+    fn close(&mut self, position: Position) -> Option<Open> {
+        let open = self.open.remove(&position)?;
+        self.bytes = self.bytes.saturating_sub(open.bytes());
+        Some(open)
+    }
+
+    fn unpark(&mut self, position: Position) -> Option<ParkedEvent> {
+        let parked = self.parked.remove(&position)?;
+        self.bytes = self.bytes.saturating_sub(parked.bytes());
+        Some(parked)
+    }
+
+    fn keep(&mut self, position: Position, step: &str, memo: Memo) {
+        let bytes = memo_bytes(step, &memo);
+        let old = self.opened(position).memos.insert(step.to_owned(), memo);
+        let gone = old.map_or(0, |old| memo_bytes(step, &old));
+        self.bytes = (self.bytes + bytes).saturating_sub(gone);
+    }
+
+    fn decided(&mut self, decision: &Decision, skipped: bool) {
+        self.decisions.push_back((decision.clone(), skipped));
+        if self.decisions.len() > WORKER_DECISIONS_MAX {
+            self.decisions.pop_front();
+        }
+    }
+
+    /// Those that wait behind a parked event, in order.
+    pub(crate) fn behind(&self, position: Position) -> Vec<Position> {
+        let behind = self.parked.iter().filter(|(_, parked)| parked.behind == Some(position));
+        behind.map(|(position, _)| *position).collect()
+    }
+
+    /// Opens those that wait behind a parked event.
+    fn free(&mut self, position: Position) {
+        for behind in self.behind(position) {
+            if let Some(parked) = self.unpark(behind) {
+                let open = Open { memos: parked.memos, ..Open::default() };
+                self.bytes += open.bytes();
+                self.open.insert(behind, open);
+            }
+        }
+    }
+
+    /// Entries from which this state is made anew.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let mut entries = vec![Entry::Through(self.through)];
+        // Before anything is parked, so that they decide nothing again.
+        entries.extend(self.decisions.iter().map(|(decision, skipped)| match skipped {
+            true => Entry::Skipped(decision.clone()),
+            false => Entry::Retried(decision.clone()),
+        }));
+        for (position, open) in &self.open {
+            entries.push(Entry::Open(*position));
+            remember(&mut entries, *position, &open.memos);
+            if let Some(due) = open.due {
+                let (position, attempts) = (*position, open.attempts);
+                let (step, error) = (open.step.clone(), open.error.clone());
+                entries.push(Entry::Aside { position, due, attempts, step, error });
+            }
+        }
+        for (position, parked) in &self.parked {
+            remember(&mut entries, *position, &parked.memos);
+            entries.push(Entry::Parked {
+                position: *position,
+                since: parked.since,
+                attempts: parked.attempts,
+                behind: parked.behind,
+                key: parked.key.clone(),
+                error: parked.error.clone(),
+            });
+        }
+        entries.extend(self.session.iter().map(|session| Entry::Session {
+            begun: session.begun,
+            at: session.at,
+            process: session.process.clone(),
+        }));
+        entries
+    }
+}
+
+fn remember(entries: &mut Vec<Entry>, position: Position, memos: &BTreeMap<String, Memo>) {
+    entries.extend(memos.iter().map(|(step, memo)| match memo {
+        Memo::Result(json) => Entry::Result { position, step: step.clone(), json: json.clone() },
+        Memo::Due(due) => Entry::Due { position, step: step.clone(), due: *due },
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Actor;
+
+    fn at(position: u64) -> Position {
+        Position::new(position)
+    }
+
+    fn parked(position: u64, behind: Option<u64>) -> Entry {
+        Entry::Parked {
+            position: at(position),
+            since: Timestamp::from_nanos(5),
+            attempts: 3,
+            behind: behind.map(Position::new),
+            key: "k".to_owned(),
+            error: "broken".to_owned(),
+        }
+    }
+
+    fn decision(position: u64) -> Decision {
+        Decision {
+            position: at(position),
+            at: Timestamp::from_nanos(9),
+            by: Actor::user("alice"),
+            reason: "because".to_owned(),
+        }
+    }
+
+    fn folded(entries: &[Entry]) -> State {
+        let mut state = State::default();
+        entries.iter().for_each(|entry| state.apply(entry));
+        state
+    }
+
+    /// The bytes that are counted as they change are those of what is there.
+    #[track_caller]
+    fn check(state: &State) {
+        let bytes: usize = state.open.values().map(Open::bytes).sum();
+        assert_eq!(state.bytes, bytes + state.parked.values().map(ParkedEvent::bytes).sum::<usize>());
+        let again = folded(&state.entries());
+        assert_eq!((&again.open, &again.parked, again.through), (&state.open, &state.parked, state.through));
+        assert_eq!((&again.decisions, &again.session), (&state.decisions, &state.session));
+        assert_eq!(again.bytes, state.bytes);
+    }
+
+    #[test]
+    fn the_entries_of_a_state_make_it_anew() {
+        let through = Checkpoint { position: at(9), epoch: 1, fingerprint: [3; 16] };
+        let mut entries = vec![Entry::Through(through)];
+        entries.extend((1..=9).map(|position| Entry::Open(at(position))));
+        let state = folded(&entries);
+        assert_eq!(state.checkpoint(), Position::ORIGIN);
+        check(&state);
+        entries.push(Entry::Result { position: at(2), step: "a".to_owned(), json: "17".to_owned() });
+        entries.push(Entry::Due { position: at(2), step: "b".to_owned(), due: Timestamp::from_nanos(7) });
+        entries.push(Entry::Aside {
+            position: at(2),
+            due: Timestamp::from_nanos(7),
+            attempts: 1,
+            step: "b".to_owned(),
+            error: "not yet".to_owned(),
+        });
+        entries.extend([1, 3, 4].map(|position| Entry::Finished(at(position))));
+        let state = folded(&entries);
+        assert_eq!(state.checkpoint(), at(1));
+        check(&state);
+        entries.extend([parked(2, None), parked(5, Some(2)), parked(6, Some(2))]);
+        let state = folded(&entries);
+        assert_eq!((state.checkpoint(), state.behind(at(2))), (at(6), vec![at(5), at(6)]));
+        check(&state);
+        let retried = folded(&[entries.clone(), vec![Entry::Retried(decision(2))]].concat());
+        assert_eq!(retried.checkpoint(), at(1));
+        assert_eq!((retried.open[&at(2)].memos.len(), retried.open[&at(2)].attempts), (2, 0));
+        assert!(retried.open.contains_key(&at(5)) && retried.parked.is_empty());
+        check(&retried);
+        let skipped = folded(&[entries.clone(), vec![Entry::Skipped(decision(2))]].concat());
+        assert_eq!(skipped.checkpoint(), at(4));
+        assert!(!skipped.open.contains_key(&at(2)) && skipped.parked.is_empty());
+        check(&skipped);
+        let one_behind = folded(&[entries, vec![Entry::Skipped(decision(5))]].concat());
+        assert_eq!(one_behind.behind(at(2)), vec![at(6)]);
+        check(&one_behind);
+    }
+
+    #[test]
+    fn only_the_newest_decisions_are_kept() {
+        let mut state = State::default();
+        (1..=WORKER_DECISIONS_MAX as u64 + 5).for_each(|n| state.apply(&Entry::Retried(decision(n))));
+        assert_eq!((state.decisions.len(), state.decisions[0].0.position), (WORKER_DECISIONS_MAX, at(6)));
+        check(&state);
+    }
+}
