@@ -255,6 +255,16 @@ impl Store {
         self.inner.log.check_open()?;
         let mut found = verify::verify(&self.inner.log, against, progress)?;
         found.torn = self.inner.recovery.torn.clone();
+        // What a worker has seen must not lie behind the tail that it is held against.
+        drop(self.reader());
+        let in_use = |name: &str| match self.inner.side {
+            Side::Writer { .. } => self.inner.workers.find(name).is_some(),
+            Side::Reader(_) => true,
+        };
+        verify::workers::check(&self.inner.log, &in_use, &mut found)?;
+        if !found.damage.is_empty() {
+            (found.head, found.root, found.against) = (None, None, None);
+        }
         Ok(found)
     }
 

@@ -15,11 +15,12 @@ mod parking;
 #[path = "workers/restarts.rs"]
 mod restarts;
 #[path = "common/sim.rs"]
+#[allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 mod sim;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use annals::{

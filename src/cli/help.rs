@@ -22,6 +22,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["append", "import"]),
     ("Read", &["log", "show", "state", "history", "export"]),
     ("Ask", &["sql", "tables", "projections"]),
+    ("Work", &["workers", "parked", "retry", "skip"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),
     ("Get to know", &["demo", "bench", "completions", "help"]),

@@ -7,6 +7,7 @@ mod backup;
 mod bench;
 mod check;
 mod completions;
+mod decide;
 mod demo;
 mod events;
 mod export;
@@ -23,6 +24,7 @@ mod log;
 mod open;
 mod out;
 mod paint;
+mod parked;
 mod pretty;
 mod progress;
 #[cfg(feature = "sqlite")]
@@ -41,6 +43,7 @@ mod state;
 mod tables;
 mod text;
 mod verify;
+mod workers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -84,6 +87,12 @@ enum Verb {
     Projections(projections::Args),
     #[cfg(feature = "sqlite")]
     Sql(sql::Args),
+    Workers(workers::Args),
+    Parked(parked::Args),
+    /// Have a parked event tried again, with those that wait behind it
+    Retry(decide::Args),
+    /// Give a parked event up for good, and go on with those that wait behind it
+    Skip(decide::Args),
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
@@ -149,6 +158,10 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Projections(args) => projections::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
         Verb::Sql(args) => sql::run(args, or_table, out),
+        Verb::Workers(args) => workers::run(args, or_table, out),
+        Verb::Parked(args) => parked::run(args, or_table, out),
+        Verb::Retry(args) => decide::run(args, decide::Verb::Retry, or_table, out),
+        Verb::Skip(args) => decide::run(args, decide::Verb::Skip, or_table, out),
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),

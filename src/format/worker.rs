@@ -87,7 +87,7 @@ mod walk;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub(crate) use entry::{Decision, Entry};
-pub(crate) use walk::{FrameView, Walked, walk};
+pub(crate) use walk::walk;
 
 use super::bytes::{Put, align_up, array, i64_at, is_zero, u16_at, u64_at};
 use super::header::newer;

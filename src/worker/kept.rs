@@ -28,7 +28,6 @@ const FRAME_BYTES: usize = 1 << 20;
 /// What a file says.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    pub(crate) header: FileHeader,
     pub(crate) state: State,
     /// What an interrupted write left at its end.
     pub(crate) torn: Option<String>,
@@ -68,15 +67,23 @@ pub(crate) fn read(storage: &dyn Storage, log: LogId, name: &str) -> Result<Opti
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed)?,
     };
-    let len = file.len().map_err(failed)?;
-    if len > WORKER_FILE_BYTES_MAX {
-        let text = format!("{} is {len} bytes long; no worker's file is", path.display());
-        return Err(Error::new(ErrorKind::TooLarge, text));
+    let mut len = file.len().map_err(failed)?;
+    loop {
+        if len > WORKER_FILE_BYTES_MAX {
+            let text = format!("{} is {len} bytes long; no worker's file is", path.display());
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        let mut bytes = vec![0; len as usize];
+        let got = read_to_end_of(&*file, &mut bytes, 0).map_err(failed)?;
+        bytes.truncate(got);
+        let parsed = parse(&bytes, log, name);
+        let now = file.len().map_err(failed)?;
+        if parsed.is_ok() || now <= len {
+            return parsed.map(Some);
+        }
+        // The worker's process has made it longer meanwhile, and said so in what was read.
+        len = now;
     }
-    let mut bytes = vec![0; len as usize];
-    let got = read_to_end_of(&*file, &mut bytes, 0).map_err(failed)?;
-    bytes.truncate(got);
-    parse(&bytes, log, name).map(Some)
 }
 
 /// What the bytes of a file say.
@@ -107,7 +114,7 @@ pub(crate) fn parse(bytes: &[u8], log: LogId, name: &str) -> Result<Kept> {
     });
     let walked = walked.map_err(|bad| damage(bad.corruption(&path)))?;
     let torn = walked.torn.map(|bad| format!("from byte {} on, expected {}, found {}", bad.offset, bad.expected, bad.found));
-    Ok(Kept { header, state, torn, bytes: bytes.len() as u64 })
+    Ok(Kept { state, torn, bytes: bytes.len() as u64 })
 }
 
 /// A file that takes frames.
