@@ -168,7 +168,8 @@ pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
     BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
-    PageState, PageView, Problem, SealedView, SectionView, SnapshotView, SnapshotsView, TierSummary, WorkerFileView, WorkerFrameView, inspect,
+    PageState, PageView, Problem, SealedView, SectionView, SnapshotView, SnapshotsView, TierSummary, WorkerFileView,
+    WorkerFrameView, inspect,
 };
 pub use json::{Document, FieldChange, ImportCause, ImportEvent, NotAnObject, write_event};
 pub use log::commit::Ticket;

@@ -28,7 +28,8 @@ pub(crate) fn write_all(
 ) -> Result<()> {
     for (name, state) in workers {
         if state.through.position > position {
-            let text = format!("the worker {name} has seen {}, and the copy ends at {position}", state.through.position);
+            let text =
+                format!("the worker {name} has seen {}, and the copy ends at {position}", state.through.position);
             return Err(Error::new(ErrorKind::Diverged, text));
         }
         make(target, log, name, &state.entries(), Timestamp::now()).map_err(Error::from)?;

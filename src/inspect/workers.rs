@@ -99,7 +99,10 @@ pub(super) fn inspect(inspection: &mut Inspection, file: &dyn File) -> io::Resul
     match walked {
         Ok(walked) => {
             view.torn = walked.torn.map(|bad| {
-                format!("from byte {} on an interrupted write: expected {}, found {}", bad.offset, bad.expected, bad.found)
+                format!(
+                    "from byte {} on an interrupted write: expected {}, found {}",
+                    bad.offset, bad.expected, bad.found
+                )
             });
             inspection.notes.extend(view.torn.clone());
         }

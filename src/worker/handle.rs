@@ -137,9 +137,8 @@ impl WorkerHandle {
         let runtime = &self.running.runtime;
         let core = runtime.core.lock();
         let (open, waiting, in_flight, parked) = runtime.journal.look_at_hand(|state, in_hand| {
-            let waits = |(position, open): &(&Position, &super::state::Open)| {
-                open.due.is_some() && !in_hand.contains(position)
-            };
+            let waits =
+                |(position, open): &(&Position, &super::state::Open)| open.due.is_some() && !in_hand.contains(position);
             let waiting = state.open.iter().filter(waits).count();
             (state.open.len(), waiting, in_hand.len(), state.parked.len())
         });

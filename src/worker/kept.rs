@@ -52,7 +52,8 @@ pub(crate) fn names(storage: &dyn Storage) -> Result<Vec<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| Error::io(format_args!("list {WORKERS}"), error))?,
     };
-    let name = |entry: &crate::io::Entry| entry.name.strip_suffix(".log").filter(|name| is_name(name)).map(str::to_owned);
+    let name =
+        |entry: &crate::io::Entry| entry.name.strip_suffix(".log").filter(|name| is_name(name)).map(str::to_owned);
     Ok(entries.iter().filter(|entry| !entry.is_dir).filter_map(name).collect())
 }
 
@@ -113,7 +114,8 @@ pub(crate) fn parse(bytes: &[u8], log: LogId, name: &str) -> Result<Kept> {
         Ok(())
     });
     let walked = walked.map_err(|bad| damage(bad.corruption(&path)))?;
-    let torn = walked.torn.map(|bad| format!("from byte {} on, expected {}, found {}", bad.offset, bad.expected, bad.found));
+    let torn =
+        walked.torn.map(|bad| format!("from byte {} on, expected {}, found {}", bad.offset, bad.expected, bad.found));
     Ok(Kept { state, torn, bytes: bytes.len() as u64 })
 }
 

@@ -386,7 +386,8 @@ impl Runtime {
             let key: Arc<str> = decided.key.as_str().into();
             if decided.was_first {
                 let other = self.journal.look(|state| {
-                    let same = state.parked.iter().find(|(_, parked)| parked.key == decided.key && parked.behind.is_none());
+                    let same =
+                        state.parked.iter().find(|(_, parked)| parked.key == decided.key && parked.behind.is_none());
                     same.map(|(position, _)| *position)
                 });
                 let line = core.lines.entry(Arc::clone(&key)).or_default();

@@ -120,7 +120,7 @@ impl State {
             }
             Entry::Due { position, step, due } => self.keep(*position, step, Memo::Due(*due)),
             Entry::Aside { position, due, attempts, step, error } => {
-                let open = self.opened(*position);
+                let Some(open) = self.opened(*position) else { return };
                 let before = open.bytes();
                 (open.due, open.attempts) = (Some(*due), *attempts);
                 (open.step, open.error) = (step.clone(), error.clone());
@@ -131,13 +131,13 @@ impl State {
                 }
             }
             Entry::Parked { position, since, attempts, behind, key, error } => {
-                let memos = self.close(*position).map(|open| open.memos).unwrap_or_default();
+                let open = self.close(*position).map(|open| open.memos);
+                let memos = open.or_else(|| self.unpark(*position).map(|parked| parked.memos)).unwrap_or_default();
                 let (key, error) = (key.clone(), error.clone());
                 if behind.is_none() {
                     self.last_error = Some(error.clone());
                 }
-                let parked =
-                    ParkedEvent { memos, attempts: *attempts, since: *since, behind: *behind, key, error };
+                let parked = ParkedEvent { memos, attempts: *attempts, since: *since, behind: *behind, key, error };
                 self.bytes += parked.bytes();
                 self.parked.insert(*position, parked);
             }
@@ -162,12 +162,16 @@ impl State {
         }
     }
 
-    fn opened(&mut self, position: Position) -> &mut Open {
+    /// The event as an open one; none if it is parked.
+    fn opened(&mut self, position: Position) -> Option<&mut Open> {
+        if self.parked.contains_key(&position) {
+            return None;
+        }
         let bytes = &mut self.bytes;
-        self.open.entry(position).or_insert_with(|| {
+        Some(self.open.entry(position).or_insert_with(|| {
             *bytes += ENTRY_BYTES;
             Open::default()
-        })
+        }))
     }
 
     fn finished(&mut self, position: Position) {
@@ -189,7 +193,8 @@ impl State {
 
     fn keep(&mut self, position: Position, step: &str, memo: Memo) {
         let bytes = memo_bytes(step, &memo);
-        let old = self.opened(position).memos.insert(step.to_owned(), memo);
+        let Some(open) = self.opened(position) else { return };
+        let old = open.memos.insert(step.to_owned(), memo);
         let gone = old.map_or(0, |old| memo_bytes(step, &old));
         self.bytes = (self.bytes + bytes).saturating_sub(gone);
     }

@@ -159,7 +159,9 @@ impl<'a> Step<'a> {
         let json = serde_json::to_string(&value).map_err(permanent)?;
         if json.len() > limits::STEP_RESULT_BYTES_MAX {
             let (len, max) = (json.len(), limits::STEP_RESULT_BYTES_MAX);
-            return Err(permanent(format!("the result of step {name:?} takes {len} bytes, at most {max} are kept")).into());
+            return Err(
+                permanent(format!("the result of step {name:?} takes {len} bytes, at most {max} are kept")).into()
+            );
         }
         let (position, step) = (self.position, name.to_owned());
         self.keep(Entry::Result { position, step, json })?;
@@ -221,7 +223,9 @@ impl<'a> Step<'a> {
         let now = self.runtime.now();
         let due = match self.enter(name)? {
             Some(Memo::Due(due)) => due,
-            Some(Memo::Result(_)) => return Err(permanent(format!("step {name:?} did something in an earlier run")).into()),
+            Some(Memo::Result(_)) => {
+                return Err(permanent(format!("step {name:?} did something in an earlier run")).into());
+            }
             None => due(now),
         };
         if due <= now {

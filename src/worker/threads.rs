@@ -40,9 +40,7 @@ pub(super) fn start(runtime: Runtime, concurrency: usize) -> Result<WorkerHandle
         Ok(threads)
     })();
     match started {
-        Ok(threads) => {
-            Ok(WorkerHandle { running: Arc::new(Running { runtime, threads: Mutex::new(threads) }) })
-        }
+        Ok(threads) => Ok(WorkerHandle { running: Arc::new(Running { runtime, threads: Mutex::new(threads) }) }),
         Err(error) => {
             runtime.desk.put_back(&runtime.journal.name);
             Err(error)
@@ -65,11 +63,7 @@ fn session(begun: bool, runtime: &Runtime) -> Entry {
     Entry::Session { begun, at: runtime.now(), process: process_line().trim().to_owned() }
 }
 
-fn spawn(
-    runtime: &Arc<Runtime>,
-    does: &str,
-    life: impl FnOnce(&Runtime) + Send + 'static,
-) -> Result<JoinHandle<()>> {
+fn spawn(runtime: &Arc<Runtime>, does: &str, life: impl FnOnce(&Runtime) + Send + 'static) -> Result<JoinHandle<()>> {
     let name = &runtime.journal.name;
     let moved = Arc::clone(runtime);
     let thread = std::thread::Builder::new().name(format!("{name} {does}"));
@@ -132,8 +126,7 @@ impl Runtime {
             } else {
                 match subscription.next_timeout(wait) {
                     Ok(Some(batch)) => {
-                        let events: Vec<_> =
-                            batch.iter().map(|event| (event.to_owned(), self.key_of(event))).collect();
+                        let events: Vec<_> = batch.iter().map(|event| (event.to_owned(), self.key_of(event))).collect();
                         let mut core = self.core.lock();
                         core.incoming.extend(events);
                         core.read = batch.through();
@@ -168,11 +161,19 @@ impl Runtime {
     /// Writes down how far the worker is. Where nothing was to be written twice in a row, the newest frame is proved.
     fn write_down(&self, was_idle: bool) -> Result<bool> {
         let is_idle = self.core.lock().in_hand == 0;
-        let written = if was_idle && is_idle { self.journal.flush().and_then(|()| self.journal.mark()) } else { self.journal.flush() };
+        let written = if was_idle && is_idle {
+            self.journal.flush().and_then(|()| self.journal.mark())
+        } else {
+            self.journal.flush()
+        };
         match written {
             Ok(()) => Ok(is_idle),
             Err(error) if super::step::is_final(&error) => {
-                if error.kind() == ErrorKind::Closed { Ok(false) } else { Err(error) }
+                if error.kind() == ErrorKind::Closed {
+                    Ok(false)
+                } else {
+                    Err(error)
+                }
             }
             // There is no room, say. It is tried again.
             Err(error) => {

@@ -1,2 +1,286 @@
-//! Later.
+//! Power cuts at every operation of a worker's life, and calls that fail: no step that was acknowledged is done again,
+//! no event is passed over, and what a crash left is never taken for damage.
 
+use std::sync::atomic::AtomicU64;
+
+use annals::sim::{Crash, FailPlan, Fault, ManualClock, Op, SimStorage, Trace};
+
+use super::*;
+
+const JOBS: u64 = 12;
+
+/// What is known of a run: moments at which something was so, in operations of the disk.
+#[derive(Clone, Default)]
+struct Told {
+    /// The step of an event returned.
+    acknowledged: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// The closure was about to return for good.
+    done: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// The step was begun.
+    begun: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Told {
+    fn acknowledged_by(&self, ops: u64) -> Vec<u64> {
+        self.acknowledged.lock().iter().filter(|(at, _)| *at <= ops).map(|(_, position)| *position).collect()
+    }
+
+    fn done_by(&self, ops: u64) -> Vec<u64> {
+        self.done.lock().iter().filter(|(at, _)| *at <= ops).map(|(_, position)| *position).collect()
+    }
+}
+
+/// Starts a worker whose results take so many bytes. `first` is the run that is interrupted: in it one event waits an
+/// hour, and one is parked.
+fn start(
+    disk: &Arc<SimStorage>,
+    store: &Store,
+    told: &Told,
+    bytes: usize,
+    first: bool,
+) -> annals::Result<annals::WorkerHandle> {
+    let (told, disk) = (told.clone(), disk.clone());
+    let hour = Duration::from_secs(3_600);
+    worker(store, "crash").concurrency(3).backoff(hour, hour).run(move |job, step| {
+        let position = job.position().get();
+        step.run("send", || {
+            told.begun.lock().push(position);
+            Ok::<_, BoxError>("x".repeat(bytes))
+        })?;
+        told.acknowledged.lock().push((disk.op_count(), position));
+        step.append("make", event("made", &format!("m/{position}"), "x"))?;
+        match position {
+            3 if first => return Err("in an hour".into()),
+            5 if first => return Err(annals::permanent("never").into()),
+            _ => {}
+        }
+        told.done.lock().push((disk.op_count(), position));
+        Ok(())
+    })
+}
+
+fn jobs_of_four(from: u64, to: u64) -> Vec<NewEvent> {
+    (from..=to).map(|n| event("job", &format!("s/{}", n % 4), &n.to_string())).collect()
+}
+
+/// A life with two starts, retries, parking and a decision.
+fn life(bytes: usize) -> (Trace, Told, u64) {
+    let (disk, told) = (SimStorage::with_trace(), Told::default());
+    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
+    store.append(jobs_of_four(1, JOBS)).unwrap();
+    let handle = start(&disk, &store, &told, bytes, true).unwrap();
+    assert!(handle.wait_for(2, LONG).unwrap());
+    until("settled", || {
+        let status = handle.status();
+        status.waiting == 1 && status.in_flight == 0 && status.parked == 3 && status.held == 2
+    });
+    std::thread::sleep(Duration::from_millis(150));
+    drop(handle);
+    let handle = start(&disk, &store, &told, bytes, true).unwrap();
+    let skipped_at = {
+        store.skip("crash", 5, Actor::user("alice"), "never is never").unwrap();
+        disk.op_count()
+    };
+    until("those behind", || handle.status().parked == 0 && handle.status().in_flight == 0);
+    drop(handle);
+    (disk.trace(), told, skipped_at)
+}
+
+/// Goes on with what a crash left, and holds it against what was known then.
+fn check(found: &Arc<SimStorage>, told: &Told, ops: u64, skipped_at: u64, bytes: usize) -> Result<(), String> {
+    let clock = Arc::new(ManualClock::new(sim::NOW + 2 * 3_600_000_000_000));
+    // Before the store was made, or its events were appended, there is nothing to be held to.
+    let Ok(store) = sim::open(found, sim::options(&clock)) else { return Ok(()) };
+    if store.reader().tail().get() < JOBS {
+        return Ok(());
+    }
+    let verified =
+        store.verify(|_| std::ops::ControlFlow::Continue(())).map_err(|error| format!("verify: {error:?}"))?;
+    if !verified.is_good() {
+        return Err(format!("a crash left damage: {:?}", verified.damage));
+    }
+    let after = Told::default();
+    let handle = start(found, &store, &after, bytes, false).map_err(|error| format!("it does not start: {error:?}"))?;
+    // What was parked is still parked, unless the decision came through.
+    let mut parked: Vec<u64> = Vec::new();
+    for one in store.parked(None).map_err(|error| format!("{error:?}"))? {
+        if one.behind.is_none() {
+            parked.push(one.position.get());
+            if ops >= skipped_at {
+                return Err(format!("{} is parked, and was skipped", one.position));
+            }
+            store
+                .retry("crash", one.position, Actor::user("bob"), "after the crash")
+                .map_err(|error| format!("{error:?}"))?;
+        }
+    }
+    if !handle.wait_for(JOBS, LONG).map_err(|error| format!("{error:?}"))? {
+        return Err(format!("it does not come to an end: {:?}", handle.status()));
+    }
+    drop(handle);
+    let again: Vec<u64> = after.begun.lock().clone();
+    for position in told.acknowledged_by(ops) {
+        if again.contains(&position) {
+            return Err(format!("the step of {position} was done again"));
+        }
+    }
+    let (before, now) = (told.done_by(ops), after.done_by(u64::MAX));
+    for position in 1..=JOBS {
+        let was_skipped = position == 5 && !parked.contains(&5) && told.acknowledged_by(ops).contains(&5);
+        if !before.contains(&position) && !now.contains(&position) && !was_skipped {
+            return Err(format!("{position} was passed over"));
+        }
+        let versions = store.reader().version(&format!("m/{position}")).map_err(|error| format!("{error:?}"))?;
+        if versions != 1 && !(was_skipped && versions <= 1) {
+            return Err(format!("{versions} events were made of {position}"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a check for each of many cases on some threads, since each waits more than it works.
+fn each_case<T: Send + Sync>(cases: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) {
+    let (next, wrong) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    if let Err(why) = check(case) {
+                        wrong.lock().push(why);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner();
+    assert!(wrong.is_empty(), "{} of {} cases: {:#?}", wrong.len(), cases.len(), &wrong[..wrong.len().min(10)]);
+}
+
+#[test]
+fn power_cuts_at_every_operation() {
+    let (trace, told, skipped_at) = life(300);
+    let mut cases = Vec::new();
+    let mut replay = trace.replay();
+    while let Some(op) = replay.advance() {
+        let is_write = matches!(op, Op::Write { .. });
+        let ops = replay.done();
+        let mut crashes = vec![Crash::None, Crash::Random(ops), Crash::Random(ops + 1_000_000)];
+        if is_write {
+            let len = replay.newest_write_bytes();
+            crashes.extend([Crash::All, Crash::PrefixBytes(len / 2), Crash::PrefixBytes(len.saturating_sub(1))]);
+            crashes.extend((1..=2).map(|n| Crash::Sectors(ops.wrapping_mul(0x9e37_79b9_7f4a_7c15 * n))));
+        }
+        cases.extend(crashes.into_iter().map(|crash| (ops, crash)));
+    }
+    assert!(cases.len() > 300, "{} cases", cases.len());
+    let most: usize = std::env::var("ANNALS_TEST_CRASHES").map_or(900, |most| most.parse().unwrap());
+    let step = cases.len().div_ceil(most);
+    let cases: Vec<_> = cases.into_iter().rev().step_by(step).collect();
+    each_case(&cases, |(ops, crash)| {
+        let found = trace.state_after(*ops, *crash);
+        check(&found, &told, *ops, skipped_at, 300).map_err(|why| format!("after {ops}, {crash:?}: {why}"))
+    });
+}
+
+#[test]
+fn power_cuts_while_the_file_is_made_anew() {
+    // Results so large that the file is made anew more than once in its life.
+    let bytes = 250_000;
+    let (trace, told, skipped_at) = life(bytes);
+    let renamed = |op: &Op| matches!(op, Op::Rename { to, .. } if to.ends_with("crash.log"));
+    let places: Vec<u64> = (0u64..).zip(trace.ops()).filter(|(_, op)| renamed(op)).map(|(index, _)| index).collect();
+    assert!(places.len() > 2, "only when it was opened: {places:?}");
+    let around = places.iter().flat_map(|place| place.saturating_sub(5)..place + 6);
+    let cases: Vec<_> =
+        around.flat_map(|ops| [Crash::None, Crash::All, Crash::Random(ops)].map(|crash| (ops, crash))).collect();
+    each_case(&cases, |(ops, crash)| {
+        let found = trace.state_after(*ops, *crash);
+        check(&found, &told, *ops, skipped_at, bytes).map_err(|why| format!("after {ops}, {crash:?}: {why}"))
+    });
+}
+
+/// A worker's life in which one call fails.
+fn one_fails(index: u64, fault: Fault) -> Result<bool, String> {
+    let (disk, told) = (SimStorage::new(), Told::default());
+    let store = sim::open(&disk, sim::options(&sim::clock())).map_err(|error| format!("{error:?}"))?;
+    store.append(jobs_of_four(1, JOBS)).map_err(|error| format!("{error:?}"))?;
+    let first = disk.call_count();
+    disk.fail(FailPlan::at(first + index, fault));
+    let started = start(&disk, &store, &told, 300, true);
+    if let Ok(handle) = &started {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let status = handle.status();
+            let settled = status.waiting == 1 && status.in_flight == 0 && status.parked == 3 && status.held == 2;
+            if settled || status.state.has_ended() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it neither ends nor goes on: {status:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // To be written down; it may fail too.
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    drop(started);
+    let hit = disk.call_count() > first + index;
+    disk.heal();
+    // In this process, and after a power cut that takes all that was not synced.
+    let acknowledged = told.acknowledged_by(u64::MAX);
+    drop(store);
+    for (what, found) in [("reopened", disk.snapshot()), ("after a power cut", disk.crash(Crash::None))] {
+        check(&found, &told, u64::MAX, u64::MAX, 300)
+            .map_err(|why| format!("{what}, {acknowledged:?} were acknowledged: {why}"))?;
+    }
+    Ok(hit)
+}
+
+#[test]
+fn calls_that_fail_cost_no_step_and_no_event() {
+    let faults = [Fault::Eio, Fault::Enospc, Fault::Short(3), Fault::Eintr];
+    let cases: Vec<(u64, Fault)> = (0..160).flat_map(|index| faults.map(|fault| (index, fault))).step_by(3).collect();
+    let hits = AtomicU64::new(0);
+    each_case(&cases, |(index, fault)| {
+        let hit = one_fails(*index, *fault).map_err(|why| format!("call {index}, {fault:?}: {why}"))?;
+        hits.fetch_add(hit.into(), Ordering::Relaxed);
+        Ok(())
+    });
+    assert!(hits.load(Ordering::Relaxed) > 100, "{hits:?} faults were met");
+}
+
+#[test]
+fn a_failed_sync_ends_the_worker_until_it_is_started_again() {
+    let (disk, told) = (SimStorage::new(), Told::default());
+    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
+    let handle = start(&disk, &store, &told, 300, false).unwrap();
+    // The worker's own sync, not the log's: nothing is appended meanwhile.
+    store.append(jobs_of_four(1, 1)).unwrap();
+    assert!(handle.wait_for(1, LONG).unwrap());
+    disk.fail(FailPlan::every(annals::sim::Call::SyncData, Fault::Eio));
+    let refused = store.append(jobs_of_four(2, 2));
+    assert!(refused.is_err(), "the log's sync fails too");
+    disk.heal();
+    drop((handle, store));
+    let store = sim::open(&disk.snapshot(), sim::options(&sim::clock())).unwrap();
+    assert!(store.workers().unwrap()[0].checkpoint >= Position::new(1));
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let (disk, told) = (SimStorage::new(), Told::default());
+    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
+    store.append(jobs_of_four(1, JOBS)).unwrap();
+    disk.set_capacity(disk.used_bytes() + 12_000);
+    let handle = start(&disk, &store, &told, 2_000, false).unwrap();
+    until("no room", || {
+        let status = handle.status();
+        assert!(!status.state.has_ended(), "{status:?}");
+        status.error.is_some()
+    });
+    disk.set_capacity(u64::MAX);
+    assert!(handle.wait_for(JOBS, LONG * 2).unwrap());
+    let mut begun = told.begun.lock().clone();
+    begun.sort_unstable();
+    assert_eq!(begun, (1..=JOBS).collect::<Vec<_>>(), "a step was done again for want of room");
+}

@@ -18,9 +18,7 @@ fn start(store: &Store, marks: &Path) -> annals::WorkerHandle {
         .run(move |job, step| {
             let position = job.position().get();
             let mark = |what: &str| marks.lock().write_all(format!("{what} {position}\n").as_bytes());
-            step.run("send", || {
-                mark("doing")
-            })?;
+            step.run("send", || mark("doing"))?;
             // The result was acknowledged: from now on the step must never be done again.
             mark("did")?;
             step.append("make", event("made", &format!("m/{position}"), "x").caused_by(position))?;

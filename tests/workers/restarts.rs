@@ -16,6 +16,7 @@ fn a_memoised_step_is_done_once_over_restarts() {
         let done = steps.clone();
         let handle = worker(&store, "memo")
             .concurrency(3)
+            .key(|event| event.position().to_string())
             .retries(u32::MAX)
             .backoff(Duration::ZERO, Duration::ZERO)
             .run(move |event, step| {

@@ -95,7 +95,13 @@ impl Entry {
         let start = to.len();
         let code = match self {
             Entry::Retried(decision) | Entry::Skipped(decision) => decision.by.kind.code(),
-            Entry::Session { begun, .. } => if *begun { BEGUN } else { ENDED },
+            Entry::Session { begun, .. } => {
+                if *begun {
+                    BEGUN
+                } else {
+                    ENDED
+                }
+            }
             _ => 0,
         };
         let position = match self {

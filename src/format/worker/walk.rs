@@ -90,7 +90,11 @@ pub(crate) fn walk<'a>(
         };
         let whole = frame_bytes(u64::from(head.entries_bytes));
         if head.seq != seq + 1 || head.reach < reach || offset.saturating_add(whole) > reach {
-            return Err(Bad::new(offset, format!("frame {} within {reach} bytes", seq + 1), "a frame that does not fit"));
+            return Err(Bad::new(
+                offset,
+                format!("frame {} within {reach} bytes", seq + 1),
+                "a frame that does not fit",
+            ));
         }
         let body = rest.get(UNIT..whole as usize).unwrap_or_default();
         let (entries, padding) = body.split_at_checked(head.entries_bytes as usize).unwrap_or_default();
