@@ -43,8 +43,8 @@
 //! | what stands there | verdict |
 //! |---|---|
 //! | the file is shorter than a reach that it gives | damage |
-//! | anything, and a valid head of a frame at a later multiple of 64 | damage: a later frame proves that it was synced |
-//! | zeros to the end | the end |
+//! | anything, and a valid head of a frame at a later multiple of 64, beyond the reach too | damage: a later frame proves that it was synced |
+//! | zeros up to the reach | the end |
 //! | a head whose last byte is zero, zeros among them | a tear |
 //! | any other head that fails its checks | damage |
 //! | a valid head, and a body whose last byte is zero, or of which all that lies in one 512-byte sector is zero | a tear |

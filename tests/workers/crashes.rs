@@ -45,7 +45,8 @@ fn start(
         let position = job.position().get();
         step.run("send", || {
             told.begun.lock().push(position);
-            Ok::<_, BoxError>("x".repeat(bytes))
+            // What stays open or parked is short, so that a long file is mostly of no use.
+            Ok::<_, BoxError>("x".repeat(if matches!(position, 3 | 5) { 10 } else { bytes }))
         })?;
         told.acknowledged.lock().push((disk.op_count(), position));
         step.append("make", event("made", &format!("m/{position}"), "x"))?;
@@ -64,7 +65,7 @@ fn jobs_of_four(from: u64, to: u64) -> Vec<NewEvent> {
 }
 
 /// A life with two starts, retries, parking and a decision.
-fn life(bytes: usize) -> (Trace, Told, u64) {
+fn life(bytes: usize) -> (Trace, Told, Option<u64>) {
     let (disk, told) = (SimStorage::with_trace(), Told::default());
     let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
     store.append(jobs_of_four(1, JOBS)).unwrap();
@@ -72,7 +73,7 @@ fn life(bytes: usize) -> (Trace, Told, u64) {
     assert!(handle.wait_for(2, LONG).unwrap());
     until("settled", || {
         let status = handle.status();
-        status.waiting == 1 && status.in_flight == 0 && status.parked == 3 && status.held == 2
+        status.waiting == 1 && status.in_flight == 0 && status.parked == 2 && status.held == 2
     });
     std::thread::sleep(Duration::from_millis(150));
     drop(handle);
@@ -83,11 +84,11 @@ fn life(bytes: usize) -> (Trace, Told, u64) {
     };
     until("those behind", || handle.status().parked == 0 && handle.status().in_flight == 0);
     drop(handle);
-    (disk.trace(), told, skipped_at)
+    (disk.trace(), told, Some(skipped_at))
 }
 
 /// Goes on with what a crash left, and holds it against what was known then.
-fn check(found: &Arc<SimStorage>, told: &Told, ops: u64, skipped_at: u64, bytes: usize) -> Result<(), String> {
+fn check(found: &Arc<SimStorage>, told: &Told, ops: u64, skipped_at: Option<u64>, bytes: usize) -> Result<(), String> {
     let clock = Arc::new(ManualClock::new(sim::NOW + 2 * 3_600_000_000_000));
     // Before the store was made, or its events were appended, there is nothing to be held to.
     let Ok(store) = sim::open(found, sim::options(&clock)) else { return Ok(()) };
@@ -106,7 +107,7 @@ fn check(found: &Arc<SimStorage>, told: &Told, ops: u64, skipped_at: u64, bytes:
     for one in store.parked(None).map_err(|error| format!("{error:?}"))? {
         if one.behind.is_none() {
             parked.push(one.position.get());
-            if ops >= skipped_at {
+            if skipped_at.is_some_and(|skipped_at| ops >= skipped_at) {
                 return Err(format!("{} is parked, and was skipped", one.position));
             }
             store
@@ -168,7 +169,7 @@ fn power_cuts_at_every_operation() {
         if is_write {
             let len = replay.newest_write_bytes();
             crashes.extend([Crash::All, Crash::PrefixBytes(len / 2), Crash::PrefixBytes(len.saturating_sub(1))]);
-            crashes.extend((1..=2).map(|n| Crash::Sectors(ops.wrapping_mul(0x9e37_79b9_7f4a_7c15 * n))));
+            crashes.extend((1..=2).map(|n| Crash::Sectors(ops.wrapping_mul(n).wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         }
         cases.extend(crashes.into_iter().map(|crash| (ops, crash)));
     }
@@ -211,7 +212,7 @@ fn one_fails(index: u64, fault: Fault) -> Result<bool, String> {
         let deadline = Instant::now() + LONG;
         loop {
             let status = handle.status();
-            let settled = status.waiting == 1 && status.in_flight == 0 && status.parked == 3 && status.held == 2;
+            let settled = status.waiting == 1 && status.in_flight == 0 && status.parked == 2 && status.held == 2;
             if settled || status.state.has_ended() {
                 break;
             }
@@ -230,7 +231,7 @@ fn one_fails(index: u64, fault: Fault) -> Result<bool, String> {
     let acknowledged = told.acknowledged_by(u64::MAX);
     drop(store);
     for (what, found) in [("reopened", disk.snapshot()), ("after a power cut", disk.crash(Crash::None))] {
-        check(&found, &told, u64::MAX, u64::MAX, 300)
+        check(&found, &told, u64::MAX, None, 300)
             .map_err(|why| format!("{what}, {acknowledged:?} were acknowledged: {why}"))?;
     }
     Ok(hit)

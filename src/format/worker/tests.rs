@@ -187,6 +187,14 @@ fn the_end_is_judged_as_the_table_says() {
     assert_eq!(changed(&fill(512..second, 0)), Err(512));
     assert_eq!(changed(&fill(600..second, 0)), Err(576));
     assert_eq!(changed(&fill(512..560, 0)), Err(512));
+    // An announcement of more reach that is gone, and the frames that it was made for.
+    let announced = frame(&[], 3, 9_000, Timestamp::from_nanos(0), SALT, end.next_multiple_of(64) as u64).unwrap();
+    let mut longer = whole.clone();
+    longer[end.next_multiple_of(64)..][..128].copy_from_slice(&announced);
+    let at = longer.len() as u64;
+    longer.extend(frame(&all[..1], 4, 9_000, Timestamp::from_nanos(0), SALT, at).unwrap());
+    longer[end.next_multiple_of(64)..][..128].fill(0);
+    assert_eq!(read(&longer).unwrap_err().offset, end.next_multiple_of(64) as u64);
     // A frame at another place, or of another file, is none.
     let moved = [&whole[..second], &whole[512..second], &vec![0; 1_024][..]].concat();
     assert!(read(&moved).is_err());

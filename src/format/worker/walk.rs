@@ -83,10 +83,12 @@ pub(crate) fn walk<'a>(
         if len < reach {
             return Err(Bad::new(len, format!("a file of {reach} bytes"), format!("its end after {len}")));
         }
-        let rest = bytes.get(offset as usize..reach as usize).unwrap_or_default();
-        let unit = rest.get(..UNIT).unwrap_or_default();
+        // What lies beyond the reach is looked at too: where an announcement of more was lost, frames stand there.
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        let within = rest.get(..(reach - offset.min(reach)) as usize).unwrap_or_default();
+        let unit = within.get(..UNIT).unwrap_or_default();
         let Some(head) = FrameHead::read(unit, salt, offset) else {
-            return end(rest, salt, offset, seq);
+            return end(rest, within, salt, offset, seq);
         };
         let whole = frame_bytes(u64::from(head.entries_bytes));
         if head.seq != seq + 1 || head.reach < reach || offset.saturating_add(whole) > reach {
@@ -110,15 +112,17 @@ pub(crate) fn walk<'a>(
 }
 
 /// What it means that no valid head stands at `offset`.
-fn end(rest: &[u8], salt: u64, offset: u64, seq: u64) -> Parsed<Walked> {
-    if is_zero(rest) {
+fn end(rest: &[u8], within: &[u8], salt: u64, offset: u64, seq: u64) -> Parsed<Walked> {
+    let bad = Bad::new(offset, "a frame, or zeros", "other bytes");
+    if later_frame(rest, salt, offset, UNIT) {
+        return Err(bad);
+    }
+    if is_zero(within) {
         return Ok(Walked { end: offset, seq, torn: None });
     }
-    let bad = Bad::new(offset, "a frame, or zeros", "other bytes");
     // A head lies within one sector: it is there, or the write was cut off before its last byte.
-    let head_is_torn = rest.get(UNIT - 1) == Some(&0);
-    let torn = head_is_torn && !later_frame(rest, salt, offset, UNIT);
-    if torn { Ok(Walked { end: offset, seq, torn: Some(bad) }) } else { Err(bad) }
+    let head_is_torn = within.get(UNIT - 1) == Some(&0);
+    if head_is_torn { Ok(Walked { end: offset, seq, torn: Some(bad) }) } else { Err(bad) }
 }
 
 /// Whether a valid head stands at or behind `from` of `rest`, which begins at `offset`.
