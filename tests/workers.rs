@@ -310,7 +310,10 @@ fn closing_the_store_ends_its_workers_and_writes_nothing_more() {
     store.append(jobs(1, 50)).unwrap();
     let handle = worker(&store, "closed")
         .run(|_, step| {
-            step.run("a", || Ok::<_, BoxError>(std::thread::sleep(Duration::from_millis(1))))?;
+            step.run("a", || {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok::<_, BoxError>(())
+            })?;
             Ok(())
         })
         .unwrap();

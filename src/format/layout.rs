@@ -190,6 +190,7 @@ pub(crate) const WORKER_HEADER: Layout = &[
     field(56, 2, "length of the name", Number),
     field(58, 6, "zero", Zero),
     field(64, 64, "name of the worker", Padded),
+    field(128, 376, "zero", Zero),
     field(504, 8, "check", Hex),
 ];
 

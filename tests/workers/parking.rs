@@ -12,7 +12,10 @@ fn picky(
     let (fails, done) = (Arc::clone(fails), Arc::clone(done));
     worker(store, name).retries(2).run(move |event, step| {
         let position = event.position().get();
-        step.run("before", || Ok::<_, BoxError>(done.lock().push(position * 1_000)))?;
+        step.run("before", || {
+            done.lock().push(position * 1_000);
+            Ok::<_, BoxError>(())
+        })?;
         if fails.lock().contains(&position) {
             return Err(format!("{position} is refused").into());
         }
@@ -25,8 +28,10 @@ fn by() -> Actor {
     Actor::user("alice").on_behalf_of("bob")
 }
 
+type Positions = Arc<Mutex<Vec<u64>>>;
+
 /// Two keys; the second event of the first one fails.
-fn parked_store(path: &std::path::Path) -> (Store, Arc<Mutex<Vec<u64>>>, Arc<Mutex<Vec<u64>>>) {
+fn parked_store(path: &std::path::Path) -> (Store, Positions, Positions) {
     let store = Store::open(path).unwrap();
     let subjects = ["s/a", "s/a", "s/b", "s/a", "s/a"];
     store.append(subjects.iter().map(|subject| event("job", subject, "x"))).unwrap();

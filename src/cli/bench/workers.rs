@@ -22,13 +22,18 @@ const WAIT_MAX: Duration = Duration::from_secs(600);
 pub(super) fn all(scratch: &Scratch, effort: Effort, report: &mut Report) -> Done {
     let without = effort.events / 4;
     let with = (effort.events / STEPS_PART).max(STEPS_MIN);
-    for (mode, durability) in [("written", WRITTEN), ("synced", Durability::Synced)] {
-        for (what, steps, threads, events) in [
-            ("without steps", false, 1, without),
-            ("with one kept step", true, 1, with),
-            ("with one kept step, eight threads", true, 8, with),
-        ] {
-            let name = format!("a worker {what}, {mode}");
+    let written = [
+        ("a worker without steps, written", false, 1, without),
+        ("a worker with one kept step, written", true, 1, with),
+        ("a worker with one kept step, eight threads, written", true, 8, with),
+    ];
+    let synced = [
+        ("a worker without steps, synced", false, 1, without),
+        ("a worker with one kept step, synced", true, 1, with),
+        ("a worker with one kept step, eight threads, synced", true, 8, with),
+    ];
+    for (durability, rows) in [(WRITTEN, written), (Durability::Synced, synced)] {
+        for (name, steps, threads, events) in rows {
             let path = scratch.fresh("workers");
             let store = open(&path, durability)?;
             let mut workload = Workload::new(9);
