@@ -3,7 +3,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use annals::sim::{Crash, FailPlan, Fault, ManualClock, Op, SimStorage, Trace};
+use annals::sim::{Call, Crash, FailPlan, Fault, ManualClock, Op, SimStorage, Trace};
 
 use super::*;
 
@@ -41,7 +41,9 @@ fn start(
 ) -> annals::Result<annals::WorkerHandle> {
     let (told, disk) = (told.clone(), disk.clone());
     let hour = Duration::from_secs(3_600);
-    worker(store, "crash").concurrency(3).backoff(hour, hour).run(move |job, step| {
+    // One after the other, large results are not all in use at once.
+    let threads = if bytes > 10_000 { 1 } else { 3 };
+    worker(store, "crash").concurrency(threads).backoff(hour, hour).run(move |job, step| {
         let position = job.position().get();
         step.run("send", || {
             told.begun.lock().push(position);
@@ -241,31 +243,71 @@ fn one_fails(index: u64, fault: Fault) -> Result<bool, String> {
 #[test]
 fn calls_that_fail_cost_no_step_and_no_event() {
     let faults = [Fault::Eio, Fault::Enospc, Fault::Short(3), Fault::Eintr];
-    let cases: Vec<(u64, Fault)> = (0..160).flat_map(|index| faults.map(|fault| (index, fault))).step_by(3).collect();
+    let cases: Vec<(u64, Fault)> = (0..200).flat_map(|index| faults.map(|fault| (index, fault))).step_by(3).collect();
     let hits = AtomicU64::new(0);
     each_case(&cases, |(index, fault)| {
         let hit = one_fails(*index, *fault).map_err(|why| format!("call {index}, {fault:?}: {why}"))?;
         hits.fetch_add(hit.into(), Ordering::Relaxed);
         Ok(())
     });
-    assert!(hits.load(Ordering::Relaxed) > 100, "{hits:?} faults were met");
+    assert!(hits.load(Ordering::Relaxed) > 60, "{hits:?} faults were met");
+}
+
+/// A worker that waits within its only event until it is let go on to its step; nobody else writes meanwhile.
+fn waiting_worker(disk: &Arc<SimStorage>) -> (Store, annals::WorkerHandle, Arc<AtomicBool>, Counts) {
+    let store = sim::open(disk, sim::options(&sim::clock())).unwrap();
+    if store.reader().tail() == Position::ORIGIN {
+        store.append(jobs_of_four(1, 1)).unwrap();
+    }
+    let (go, steps) = (Arc::new(AtomicBool::new(false)), Counts::default());
+    let (wait, done) = (Arc::clone(&go), steps.clone());
+    let handle = worker(&store, "crash").run(move |event, step| {
+        until("let go", || wait.load(Ordering::Relaxed));
+        step.run("send", || {
+            done.add(event.position());
+            Ok::<_, BoxError>("x".repeat(3_000))
+        })?;
+        Ok(())
+    });
+    let handle = handle.unwrap();
+    // Until it has written down that the event is open, and proved that.
+    until("in hand", || handle.status().in_flight == 1);
+    std::thread::sleep(Duration::from_millis(200));
+    (store, handle, go, steps)
 }
 
 #[test]
 fn a_failed_sync_ends_the_worker_until_it_is_started_again() {
-    let (disk, told) = (SimStorage::new(), Told::default());
-    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
-    let handle = start(&disk, &store, &told, 300, false).unwrap();
-    // The worker's own sync, not the log's: nothing is appended meanwhile.
-    store.append(jobs_of_four(1, 1)).unwrap();
+    let disk = SimStorage::new();
+    let (store, handle, go, steps) = waiting_worker(&disk);
+    disk.fail(FailPlan::next(Call::SyncData, Fault::Eio));
+    go.store(true, Ordering::Relaxed);
+    until("ended", || handle.status().state == WorkerState::Failed);
+    let error = handle.wait_for(1, LONG).unwrap_err();
+    assert!(error.to_string().contains("takes nothing more"), "{error}");
+    assert_eq!((steps.total(), handle.status().checkpoint), (1, Position::ORIGIN));
+    drop(handle);
+    // The log goes on, and so does the worker once its file is read anew.
+    store.append([event("other", "s/1", "x")]).unwrap();
+    drop(store);
+    let (_store, handle, go, _) = waiting_worker(&disk.crash(Crash::None));
+    go.store(true, Ordering::Relaxed);
     assert!(handle.wait_for(1, LONG).unwrap());
-    disk.fail(FailPlan::every(annals::sim::Call::SyncData, Fault::Eio));
-    let refused = store.append(jobs_of_four(2, 2));
-    assert!(refused.is_err(), "the log's sync fails too");
-    disk.heal();
-    drop((handle, store));
-    let store = sim::open(&disk.snapshot(), sim::options(&sim::clock())).unwrap();
-    assert!(store.workers().unwrap()[0].checkpoint >= Position::new(1));
+}
+
+#[test]
+fn a_failed_write_is_made_good_by_a_new_file() {
+    for fault in [Fault::Eio, Fault::Enospc] {
+        let disk = SimStorage::new();
+        let (_store, handle, go, steps) = waiting_worker(&disk);
+        let file = || disk.file_id("workers/crash.log".as_ref()).unwrap();
+        let before = file();
+        disk.fail(FailPlan::next(Call::Write, fault));
+        go.store(true, Ordering::Relaxed);
+        assert!(handle.wait_for(1, LONG).unwrap());
+        assert_eq!(steps.total(), 1);
+        assert_ne!(file(), before, "it went on behind what the write left");
+    }
 }
 
 #[test]
