@@ -154,8 +154,15 @@ impl Runtime {
             core.lines.entry(key.into()).or_default().parked.get_or_insert(position);
         }
         for (position, due) in open {
-            let event = self.read(position)?;
-            let key: Arc<str> = self.key_of(event.as_ref()).unwrap_or_else(|_| event.subject().to_owned()).into();
+            let key: Arc<str> = match self.read(position) {
+                Ok(event) => self.key_of(event.as_ref()).unwrap_or_else(|_| event.subject().to_owned()).into(),
+                // It is parked when its turn comes; until then its subject has to do.
+                Err(error) if error.kind() == ErrorKind::Archived => {
+                    let subject = self.log.with_head(position, |event| event.subject().to_owned())?;
+                    subject.ok_or(error)?.into()
+                }
+                Err(error) => return Err(error),
+            };
             core.keys.insert(position, Arc::clone(&key));
             let line = core.lines.entry(key).or_default();
             line.open.push_back(position);
