@@ -49,6 +49,8 @@ fn killed_in_the_middle_nothing_is_passed_over_and_no_step_that_was_acknowledged
     drop(store);
     let kills = std::env::var("ANNALS_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8);
     for kill in 0..kills {
+        let length = || std::fs::metadata(&marks).map_or(0, |meta| meta.len());
+        let before = length();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "kills::the_working_process", "--nocapture"])
             .env(CHILD, directory.path())
@@ -56,7 +58,11 @@ fn killed_in_the_middle_nothing_is_passed_over_and_no_step_that_was_acknowledged
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 53 * kill % 300));
+        // Once it works, and some time after; unless all is done already.
+        let is_done =
+            || std::fs::read_to_string(&marks).is_ok_and(|told| told.matches("finished").count() as u64 >= EVENTS);
+        until("the process works", || length() > before || is_done());
+        std::thread::sleep(Duration::from_millis(37 * kill % 150));
         child.kill().unwrap();
         child.wait().unwrap();
     }
