@@ -5,18 +5,17 @@
 //! ANNALS_WEBHOOK_SECRET=whsec_.. cargo run --example webhooks -- STORE
 //! ```
 //!
-//! A work order's data is `{"subscription": "webhookSubscription/ID", "url": "https://..", "event": {..}}`. This example
-//! speaks plain HTTP; for HTTPS give `ureq` its feature `rustls`. Whoever may write addresses into a store may have this
+//! A work order's data is `{"subscription": "webhookSubscription/ID", "url": "https://..", ..}`; the event to be told of is
+//! the one that caused it, and is posted as CloudEvents JSON. This example speaks plain HTTP; for HTTPS give `ureq` its feature `rustls`. Whoever may write addresses into a store may have this
 //! process call them: in earnest, refuse those of your own network.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use annals::{BoxError, Query, Store, WorkerBuilder, WorkerHandle, permanent};
+use annals::{BoxError, Query, Store, WorkerBuilder, WorkerHandle, permanent, write_event};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use sha2::Sha256;
 
 /// What is to be delivered, and where.
@@ -26,8 +25,6 @@ pub struct WorkOrder {
     pub subscription: String,
     /// The address.
     pub url: String,
-    /// The event as CloudEvents JSON, which is posted as it stands here.
-    pub event: Box<RawValue>,
 }
 
 /// The signature of a message under a secret `whsec_..`: `v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64.
@@ -46,6 +43,7 @@ pub fn sign(secret: &str, id: &str, timestamp: u64, body: &str) -> Result<String
 /// # Errors
 /// As `WorkerBuilder::run`.
 pub fn deliver(
+    store: &Store,
     worker: WorkerBuilder,
     secret: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> annals::Result<WorkerHandle> {
@@ -55,20 +53,26 @@ pub fn deliver(
         .max_redirects(0)
         .build();
     let agent = config.new_agent();
+    let store = store.clone();
     worker.on(Query::all().types(["webhooks.deliver.requested"])).run(move |event, step| {
         let order: WorkOrder = event.json().map_err(permanent)?;
+        let told = event.causation().map(|cause| store.reader().event(cause)).transpose()?.flatten();
+        let told = told.ok_or_else(|| permanent("no event is the cause of this work order"))?;
+        let mut body = Vec::new();
+        write_event(&told.as_ref(), &mut body);
+        let body = String::from_utf8(body).map_err(permanent)?;
         let secret = secret(&order.subscription).ok_or_else(|| permanent("the subscription has no secret"))?;
         step.run("post", || -> Result<u16, BoxError> {
             // The same id each time, so that a receiver can tell a repetition; the time is that of the attempt.
-            let (id, body) = (event.id(), order.event.get());
+            let id = event.id();
             let timestamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
             let response = agent
                 .post(&order.url)
                 .header("content-type", "application/cloudevents+json")
                 .header("webhook-id", &*id)
                 .header("webhook-timestamp", timestamp.to_string())
-                .header("webhook-signature", sign(&secret, &id, timestamp, body).map_err(permanent)?)
-                .send(body)?;
+                .header("webhook-signature", sign(&secret, &id, timestamp, &body).map_err(permanent)?)
+                .send(&body)?;
             match response.status().as_u16() {
                 status @ 200..=299 => Ok(status),
                 // Gone: nobody there wants any more.
@@ -86,7 +90,7 @@ fn main() -> Result<(), BoxError> {
     let store = Store::open(path)?;
     let webhooks = store.worker("webhooks").concurrency(8).retries(10);
     let webhooks = webhooks.key(|order| order.json::<WorkOrder>().map(|order| order.url).unwrap_or_default());
-    let handle = deliver(webhooks, move |_| Some(secret.clone()))?;
+    let handle = deliver(&store, webhooks, move |_| Some(secret.clone()))?;
     loop {
         std::thread::sleep(Duration::from_secs(10));
         println!("{:?}", handle.status());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use annals::{Actor, NewEvent, Position, Store};
+use annals::{Actor, Flow, NewEvent, Position, Request, Store};
 use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -66,10 +66,15 @@ fn listener(statuses: &'static [u16]) -> (String, Receiver<Request>) {
     (url, receiver)
 }
 
-fn order(url: &str, event: &Value) -> NewEvent {
-    let data = json!({"subscription": "webhookSubscription/w-1", "url": url, "event": event});
-    let subject = "webhookSubscription/w-1";
-    NewEvent::json("webhooks.deliver.requested", subject, &data).unwrap().actor(Actor::system("flow"))
+/// A subscription, a change that it wants to be told of, and the work order that came with it.
+fn order(store: &Store, url: &str) -> Position {
+    let flow = Flow::builder(store).background(false).start().unwrap();
+    let row = json!({"url": url, "events": ["documents.*.validated"], "active": true});
+    let hook = Request::create("webhookSubscriptions", &row).id("w-1").by(Actor::user("alice"));
+    flow.request(hook).unwrap();
+    let data = json!({"b": 1.50, "a": "ü"});
+    let document = Request::create("documents", &data).id("d-1").by(Actor::user("alice"));
+    flow.request(document).unwrap().position
 }
 
 fn deliver(store: &Store) -> annals::WorkerHandle {
@@ -93,20 +98,20 @@ fn what_is_posted_is_signed_and_a_failure_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let (url, requests) = listener(&[500, 204]);
-    let event =
-        json!({"specversion": "1.0", "id": "e-1", "type": "notes.create.validated", "data": {"b": 1.50, "a": "ü"}});
-    let done = store.append([order(&url, &event)]).unwrap();
+    let order = order(&store, &url);
     let handle = deliver(&store);
-    assert!(handle.wait_for(done.last, LONG).unwrap());
+    assert!(handle.wait_for(order, LONG).unwrap());
     assert_eq!(store.parked(None).unwrap(), []);
     let (first, second) = (requests.recv_timeout(LONG).unwrap(), requests.recv_timeout(LONG).unwrap());
     assert!(requests.try_recv().is_err(), "it was delivered, and posted again");
-    let id = store.reader().event(done.last).unwrap().unwrap().id().into_owned();
+    let id = store.reader().event(order).unwrap().unwrap().id().into_owned();
     for request in [&first, &second] {
         assert!(request.head.starts_with("POST /hook "), "{request:?}");
         assert_eq!(request.headers["webhook-id"], id, "a receiver can tell a repetition");
         assert_eq!(request.headers["content-type"], "application/cloudevents+json");
-        assert_eq!(serde_json::from_str::<Value>(&request.body).unwrap(), event);
+        let told: Value = serde_json::from_str(&request.body).unwrap();
+        assert_eq!((&told["type"], &told["subject"]), (&json!("documents.create.validated"), &json!("document/d-1")));
+        assert_eq!(told["data"], json!({"b": 1.50, "a": "ü"}));
         let timestamp: u64 = request.headers["webhook-timestamp"].parse().unwrap();
         let expected = webhooks::sign(SECRET, &id, timestamp, &request.body).unwrap();
         assert_eq!(request.headers["webhook-signature"], expected);
@@ -119,17 +124,17 @@ fn who_is_gone_is_parked_at_once_and_others_go_on() {
     let store = Store::open(directory.path()).unwrap();
     let (url, requests) = listener(&[410, 200]);
     let store = Arc::new(store);
-    store.append([order(&url, &json!({}))]).unwrap();
+    let order = order(&store, &url);
     let broken = NewEvent::bytes("webhooks.deliver.requested", "webhookSubscription/w-2", "text/plain", "no JSON");
-    store.append([broken]).unwrap();
+    let broken = store.append([broken]).unwrap().last;
     let handle = deliver(&store);
-    assert!(handle.wait_for(2, LONG).unwrap());
+    assert!(handle.wait_for(broken, LONG).unwrap());
     let parked = store.parked(Some("webhooks")).unwrap();
-    assert_eq!((parked.len(), parked[0].position, parked[0].attempts), (2, Position::new(1), 1));
+    assert_eq!((parked.len(), parked[0].position, parked[0].attempts), (2, order, 1));
     assert_eq!(parked[0].error, "the receiver is gone (410)");
-    store.retry("webhooks", 1, Actor::user("alice"), "it is back").unwrap();
+    store.retry("webhooks", order, Actor::user("alice"), "it is back").unwrap();
     requests.recv_timeout(LONG).unwrap();
     requests.recv_timeout(LONG).unwrap();
-    store.skip("webhooks", 2, Actor::user("alice"), "it is none").unwrap();
+    store.skip("webhooks", broken, Actor::user("alice"), "it is none").unwrap();
     assert_eq!(store.parked(None).unwrap(), []);
 }
