@@ -22,14 +22,14 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A request as it came in.
 #[derive(Debug)]
-struct Request {
+struct Posted {
     head: String,
     headers: BTreeMap<String, String>,
     body: String,
 }
 
 /// Answers requests with these statuses, one after the other, then with the last one for ever.
-fn listener(statuses: &'static [u16]) -> (String, Receiver<Request>) {
+fn listener(statuses: &'static [u16]) -> (String, Receiver<Posted>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, receiver) = channel();
@@ -55,7 +55,7 @@ fn listener(statuses: &'static [u16]) -> (String, Receiver<Request>) {
             let mut body = vec![0; headers["content-length"].parse().unwrap()];
             stream.read_exact(&mut body).unwrap();
             last = statuses.next().unwrap_or(last);
-            let request = Request { head: lines[0].clone(), headers, body: String::from_utf8(body).unwrap() };
+            let request = Posted { head: lines[0].clone(), headers, body: String::from_utf8(body).unwrap() };
             if sender.send(request).is_err() {
                 return;
             }
@@ -80,7 +80,7 @@ fn order(store: &Store, url: &str) -> Position {
 fn deliver(store: &Store) -> annals::WorkerHandle {
     let soon = Duration::from_millis(5);
     let worker = store.worker("webhooks").backoff(soon, soon);
-    webhooks::deliver(worker, |subscription| (subscription == "webhookSubscription/w-1").then(|| SECRET.to_owned()))
+    webhooks::deliver(store, worker, |subscription| (subscription == "webhookSubscription/w-1").then(|| SECRET.to_owned()))
         .unwrap()
 }
 

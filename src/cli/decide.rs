@@ -1,12 +1,12 @@
 //! `annals retry` and `annals skip`: decisions about an event that a worker has parked.
 
-use annals::{Actor, Position};
+use annals::{Actor, Command, Position};
 use serde::Serialize;
 
 use super::args::{StoreArg, actor, writing_actor};
 use super::fail::{Done, Failure};
 use super::out::{Format, Out};
-use super::{open, text};
+use super::{door, open, text};
 
 /// A decision about a parked event
 #[derive(Debug, clap::Args)]
@@ -60,14 +60,13 @@ pub(crate) fn run(args: &Args, verb: Verb, format: Format, out: &mut Out) -> Don
         return Err(Failure::new(super::fail::Code::NotFound, format!("{text}, {}", path.display()))
             .hinting("`annals parked` lists what is parked"));
     }
-    let store = open::writing_as_it_is(&path)?;
     let (worker, position, reason) = (args.worker.as_str(), args.position, args.reason.as_str());
-    let done = match verb {
-        Verb::Retry => store.retry(worker, position, by.clone(), reason),
-        Verb::Skip => store.skip(worker, position, by.clone(), reason),
+    let (of, why, who) = (worker.to_owned(), reason.to_owned(), by.clone());
+    let command = match verb {
+        Verb::Retry => Command::Retry { worker: of, position, by: who, reason: why },
+        Verb::Skip => Command::Skip { worker: of, position, by: who, reason: why },
     };
-    done.map_err(failed)?;
-    open::close(&store, &path)?;
+    door::run(&path, door::Absent::Refuse, &command)?;
     let name = if verb == Verb::Retry { "retry" } else { "skip" };
     if format != Format::Table {
         let answer = Answer { worker, position: position.get(), verb: name, by: by.to_string(), reason };

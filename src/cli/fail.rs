@@ -171,7 +171,12 @@ fn hint_of(kind: ErrorKind, store: &Path) -> Option<String> {
 pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text;
+    }
+    // What a shell leaves alone between double quotes reads better there, if it holds single ones.
+    let is_calm = text.contains('\'') && !text.contains(['"', '$', '`', '\\', '!']);
+    if is_calm { format!("\"{text}\"") } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Line breaks and other control characters of a message, made visible: a message is one line.

@@ -80,6 +80,7 @@ impl Out {
             _ => serde_json::to_string_pretty(value),
         };
         match text {
+            Ok(text) if self.indent > 0 => text.lines().try_for_each(|line| self.line(line)),
             Ok(text) => self.bytes(text.as_bytes()).and_then(|()| self.bytes(b"\n")),
             Err(error) => Err(Failure::new(Code::Failure, format!("cannot write the answer as JSON: {error}"))),
         }

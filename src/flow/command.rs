@@ -111,6 +111,28 @@ pub enum Command {
         /// Who adds it.
         by: Actor,
     },
+    /// [`Store::retry`](crate::Store::retry).
+    Retry {
+        /// The worker.
+        worker: String,
+        /// The event that it parked.
+        position: Position,
+        /// Who says so.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// [`Store::skip`](crate::Store::skip).
+    Skip {
+        /// The worker.
+        worker: String,
+        /// The event that it parked.
+        position: Position,
+        /// Who says so.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// [`Store::append_with`](crate::Store::append_with), one event.
     Append {
         /// The event, as a line that an import takes.
@@ -182,6 +204,14 @@ impl Flow {
             Command::SetRole { user, workspace, role: None, by } => done(self.remove_role(user, workspace, by)?),
             Command::SetPolicy { rules, by } => done(self.set_policy(&rules, by)?),
             Command::AddTable { table, by } => done(self.store().add_table(table, by)?),
+            Command::Retry { worker, position, by, reason } => {
+                self.store().retry(&worker, position, by, &reason)?;
+                done(position)
+            }
+            Command::Skip { worker, position, by, reason } => {
+                self.store().skip(&worker, position, by, &reason)?;
+                done(position)
+            }
             Command::Append { event, caused_by, expect, key } => {
                 let event = ImportEvent::from_json(event.as_bytes())?.event().clone();
                 let event = caused_by.into_iter().fold(event, |event, cause| event.caused_by(cause));

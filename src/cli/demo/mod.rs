@@ -1,9 +1,12 @@
 //! `annals demo`: a real history, looked at from several sides. Every scene is led by a command that a reader can copy
 //! and shows what that very command answers.
 
+mod answer;
 mod killed;
 mod scenes;
 mod stage;
+#[cfg(feature = "sqlite")]
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -44,6 +47,8 @@ struct Answer {
     acknowledged: u64,
     present: u64,
     file_bytes: u64,
+    /// The command that answers the request that waits.
+    waiting: String,
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
@@ -60,9 +65,14 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     scenes::import(&set, &mut stage)?;
     scenes::look_back(&set, &mut stage)?;
     let (acknowledged, present) = killed::scene(&set, &mut stage)?;
-    scenes::who(&set, &mut stage)?;
-    scenes::explain(&set, &mut stage)?;
-    scenes::verify(&set, &mut stage)?;
+    answer::adopt(&set)?;
+    answer::scene(&set, &mut stage)?;
+    #[cfg(feature = "sqlite")]
+    {
+        tables::scene(&set, &mut stage)?;
+        tables::rebuilt(&set, &mut stage)?;
+    }
+    let left = answer::left(&set)?;
 
     let stats = open::reading(&set.store)?.stats();
     if format != Format::Table {
@@ -73,10 +83,11 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
             acknowledged,
             present,
             file_bytes: stats.file_bytes,
+            waiting: left,
         };
         return out.json(&answer, format);
     }
-    ending(&set, stats.tail.get(), stats.file_bytes, out)
+    ending(&set, stats.tail.get(), stats.file_bytes, &left, out)
 }
 
 /// Makes the directory and puts the sample there.
@@ -100,20 +111,16 @@ fn opening(set: &Set, before: u64, stage: &mut Stage<'_>) -> Done {
     }
 }
 
-fn ending(set: &Set, events: u64, file_bytes: u64, out: &mut Out) -> Done {
+fn ending(set: &Set, events: u64, file_bytes: u64, left: &str, out: &mut Out) -> Done {
     let store = shell_word(&set.store);
     out.line("")?;
     out.line(format_args!(
-        "The store lies in {}: {} in {}. To look around:",
+        "The store lies in {}: {} in {}. A request of an agent waits in it; to see it, and to let it through:",
         out.paint.bold(&store),
         text::counted(events, "event"),
         text::bytes(file_bytes)
     ))?;
-    for command in [
-        format!("annals log {store} --reverse --limit 10"),
-        format!("annals show {store} 1"),
-        format!("annals stat {store}"),
-    ] {
+    for command in [format!("annals requests {store} --for user:alice"), left.to_owned()] {
         out.line(format_args!("   {} {}", out.paint.dim("$"), out.paint.cyan(&command)))?;
     }
     out.line("`annals demo` again goes on from there; remove the directory to begin anew.")

@@ -1,11 +1,9 @@
-//! The scenes that need nothing but their commands, and the one that compares two moments.
-
-use std::time::Instant;
+//! The scene that imports, and the one that compares two moments.
 
 use annals::{AsOf, Event, Query, Reader, Timestamp};
 
 use super::{SAMPLE_NAME, Set, Stage};
-use crate::cli::fail::{Code, Done, Failure};
+use crate::cli::fail::{Code, Done, Failure, shell_word};
 use crate::cli::open;
 use crate::cli::text;
 
@@ -13,24 +11,23 @@ use crate::cli::text;
 const DOCUMENT: &str = "note/pep-0616";
 const DAY_BEFORE: &str = "2020-04-01";
 const DAY_AFTER: &str = "2020-04-21";
-/// A document of four revisions.
-const SHORT_STORY: &str = "note/pep-0760";
-/// An actor of the sample who did much.
-const ACTOR: &str = "a-20b0272357";
 /// Changed lines that are shown.
 const DIFF_LINES: usize = 3;
 
 pub(super) fn import(set: &Set, stage: &mut Stage<'_>) -> Done {
     stage.title("Import a real history: 26 years of 58 Python proposals")?;
-    stage.run(&["import", &path(&set.store), &path(&set.sample)])
+    stage.run(&["import", &path(&set.store), &path(&set.sample)])?;
+    stage.run(&["seal", &path(&set.store)])
 }
 
 pub(super) fn look_back(set: &Set, stage: &mut Stage<'_>) -> Done {
     stage.title("Look back in time: a document on two days of 2020")?;
-    let store = path(&set.store);
-    stage.run(&["log", &store, "--subject", DOCUMENT, "--occurred-until", DAY_BEFORE, "--reverse", "--limit", "1"])?;
     let opened = open::reading(&set.store)?;
     let reader = opened.reader();
+    let store = shell_word(&set.store);
+    for day in [DAY_BEFORE, DAY_AFTER] {
+        stage.command(&format!("annals state {store} {DOCUMENT} --as-happened {day}"))?;
+    }
     let then = body(&reader, DAY_BEFORE, set)?;
     let later = body(&reader, DAY_AFTER, set)?;
     let lines = then.lines().count() as u64;
@@ -43,29 +40,7 @@ pub(super) fn look_back(set: &Set, stage: &mut Stage<'_>) -> Done {
     Ok(())
 }
 
-pub(super) fn who(set: &Set, stage: &mut Stage<'_>) -> Done {
-    stage.title("Ask who changed what")?;
-    stage.run(&["history", &path(&set.store), SHORT_STORY])
-}
-
-pub(super) fn explain(set: &Set, stage: &mut Stage<'_>) -> Done {
-    stage.title("Ask how a question is answered")?;
-    let store = path(&set.store);
-    stage.run(&["log", &store, "--actor", ACTOR, "--occurred-since", "2020-01-01", "--explain"])?;
-    let opened = open::reading(&set.store)?;
-    let since = time("2020-01-01")?;
-    let began = Instant::now();
-    let query = Query::all().actor_id(ACTOR).occurred_since(since);
-    let found = opened.reader().count(&query).map_err(|error| Failure::of_store(&error, &set.store))?;
-    stage.line(format_args!("Without --explain: {} in {}", text::counted(found, "event"), text::span(began.elapsed())))
-}
-
-pub(super) fn verify(set: &Set, stage: &mut Stage<'_>) -> Done {
-    stage.title("Prove that all of it is intact")?;
-    stage.run(&["verify", &path(&set.store)])
-}
-
-fn path(path: &std::path::Path) -> String {
+pub(super) fn path(path: &std::path::Path) -> String {
     path.display().to_string()
 }
 

@@ -57,14 +57,22 @@ impl<'a> Stage<'a> {
         self.out.flush()
     }
 
-    /// Shows a command and runs it.
+    /// Shows a command and runs it, which has to end well.
     pub(super) fn run(&mut self, args: &[&str]) -> Done {
+        self.run_to(args, Code::Ok)
+    }
+
+    /// Shows a command and runs it, which has to end so.
+    pub(super) fn run_to(&mut self, args: &[&str], wanted: Code) -> Done {
         let shown = args.iter().map(|arg| shell_word(Path::new(arg))).collect::<Vec<_>>().join(" ");
         self.command(&format!("annals {shown}"))?;
         self.out.indent(INDENT);
         let all = std::iter::once("annals").chain(args.iter().copied()).map(OsString::from);
         let done = crate::cli::run(all, self.out);
         self.out.indent(0);
-        done.and_then(|()| self.out.flush())
+        match done {
+            Err(Failure::Quiet(code)) if code == wanted => self.out.flush(),
+            done => done.and_then(|()| self.out.flush()),
+        }
     }
 }
