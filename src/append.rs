@@ -31,7 +31,7 @@ pub(crate) enum Condition {
     /// The subject's version is as expected.
     Expect { subject: String, expected: Expected },
     /// Nothing that the query matches stands after this position.
-    Unless { query: Query, after: Position },
+    Unless { query: Arc<Query>, after: Position },
 }
 
 /// A batch to be appended whole or not at all, under any number of conditions.
@@ -110,7 +110,13 @@ impl Append {
     /// at the time of reading what the decision stands on. Direction and limit play no part.
     #[must_use]
     pub fn unless(mut self, query: Query, after: impl Into<Position>) -> Append {
-        self.conditions.push(Condition::Unless { query, after: after.into() });
+        self.conditions.push(Condition::Unless { query: Arc::new(query), after: after.into() });
+        self
+    }
+
+    /// The same with a query that many appends share.
+    pub(crate) fn unless_any_of(mut self, query: &Arc<Query>, after: Position) -> Append {
+        self.conditions.push(Condition::Unless { query: Arc::clone(query), after });
         self
     }
 
@@ -128,6 +134,15 @@ impl Append {
     pub fn key(mut self, key: impl Into<String>) -> Append {
         self.key = Some(key.into());
         self
+    }
+
+    /// Whether it has no deadline, and no conditions but that nothing follows on its subject or in general.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.before.is_none() && self.conditions.len() <= 2 && self.key.is_none()
+    }
+
+    pub(crate) fn into_events(self) -> Vec<NewEvent> {
+        self.events
     }
 
     /// The events.

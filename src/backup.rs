@@ -13,6 +13,7 @@
 
 pub(crate) mod part;
 pub(crate) mod sealed;
+pub(crate) mod workers;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::anchor::Anchor;
 use crate::format::frame::FIRST_OFFSET;
 use crate::format::leaf::Tree;
-use crate::format::slot::{Slot, State};
+use crate::format::slot::{Slot, State as SlotState};
 use crate::io::{DiskStorage, Mode, Storage};
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::files::{self, Directory, LOG};
@@ -37,6 +38,7 @@ use crate::segment::Segment;
 use crate::segment::sealed::{self as sealed_file, SealedSegment};
 use crate::store::{Side, Store};
 use crate::time::Timestamp;
+use crate::worker::state::State;
 use part::{Checked, Pace, Part, check, copy, failed, is_final, read_head, remove_if_there};
 
 impl Store {
@@ -90,6 +92,7 @@ impl Store {
         let begun = Instant::now();
         let log = &self.inner.log;
         log.check_open()?;
+        let workers = self::workers::read_all(&*log.storage, log.id)?;
         match &self.inner.side {
             // A poisoned writer syncs nothing any more; what it made durable before is worth a backup.
             Side::Writer { committer, .. } => {
@@ -102,7 +105,7 @@ impl Store {
         }
         part::refuse_inside(&*log.storage, &**target, "the store", dir)?;
         // Segments are sealed while they are copied: what was brought already is found again.
-        let mut report = log.settled(|| backup(log, target, dir, &mut progress))?;
+        let mut report = log.settled(|| backup(log, target, dir, &workers, &mut progress))?;
         let verified = verify_copy(target, dir, report.position, report.bytes, &mut progress);
         // What fails its check must not be taken for a backup.
         let verified = verified.inspect_err(|error| {
@@ -128,6 +131,7 @@ fn backup(
     log: &Log,
     target_arc: &Arc<dyn Storage>,
     dir: &Path,
+    workers: &[(String, State)],
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Backup> {
     let target = &**target_arc;
@@ -194,7 +198,10 @@ fn backup(
     }
     // Whoever wrote there left word of a log that was another; readers would believe it until reboot.
     remove_if_there(target, files::LIVE.as_ref())?;
+    self::workers::write_all(target, log.id, workers, position)?;
+    report.workers = workers.len() as u64;
     anchor_file::create(target, &anchor)?;
+    self::workers::remove_others(target, workers)?;
     self::sealed::remove_superseded(target, sealed_next)?;
     Ok(report)
 }
@@ -308,7 +315,7 @@ fn same_so_far(log: &Log, part: &Part, copied: &Slot) -> Result<bool> {
     let file = log.storage.open(&part.path, Mode::Read).map_err(failed("open", &part.path))?;
     let own = read_head(&*file, &part.path)?.and_then(|(_, slot)| slot).filter(|slot| slot.state.is_final());
     let end = |slot: &Slot| (slot.end_offset, slot.end_position, slot.last_header_check);
-    Ok(copied.state.is_final() && own.is_none_or(|own| copied.state == State::Cut || end(&own) == end(copied)))
+    Ok(copied.state.is_final() && own.is_none_or(|own| copied.state == SlotState::Cut || end(&own) == end(copied)))
 }
 
 /// Brings one part into the backup: kept if it is there and good, else linked if it is final, else

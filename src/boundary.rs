@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::actor::ActorKind;
 use crate::append::Append;
 use crate::catalog::{Action, Catalog, Phase, TABLE_ADDED, WEBHOOK_DELIVER_REQUESTED, parts};
-use crate::error::{AppendError, Error, ErrorKind};
+use crate::error::{AppendError, Error, ErrorKind, Result};
 use crate::event::NewEvent;
 use crate::store::Store;
 
@@ -74,18 +74,18 @@ impl Store {
         }
         let boundary = match self.inner.boundary.load_full() {
             Some(boundary) => boundary,
-            None => self.read_boundary()?,
+            None => match self.read_boundary() {
+                Ok(boundary) => boundary,
+                // What no table could make anything of goes on where the tables cannot be read.
+                Err(_) if append.events.iter().all(is_harmless) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            },
         };
         append.events.iter().try_for_each(|event| boundary.check(event))
     }
 
-    fn read_boundary(&self) -> Result<Arc<Boundary>, AppendError> {
-        let catalog = match self.catalog() {
-            // Tables whose definitions are away rule nothing until they are back; appends go on.
-            Err(error) if error.kind() == ErrorKind::Archived => Catalog::core(),
-            catalog => catalog?,
-        };
-        let boundary = Arc::new(Boundary::of(&catalog));
+    fn read_boundary(&self) -> Result<Arc<Boundary>> {
+        let boundary = Arc::new(Boundary::of(&self.catalog()?));
         self.inner.boundary.store(Some(Arc::clone(&boundary)));
         Ok(boundary)
     }
@@ -94,6 +94,16 @@ impl Store {
     pub(crate) fn forget_boundary(&self) {
         self.inner.boundary.store(None);
     }
+}
+
+/// Whether an event would be taken whatever tables there are.
+fn is_harmless(event: &NewEvent) -> bool {
+    let is_plain = parts(event.event_type())
+        .is_none_or(|(_, action, phase)| Action::parse(action).is_none() && Phase::parse(phase).is_none());
+    let kind = event.actor_parts().map(|(kind, _)| kind);
+    is_plain
+        && matches!(kind, None | Some(ActorKind::User | ActorKind::System))
+        && event.event_type() != WEBHOOK_DELIVER_REQUESTED
 }
 
 /// Whether an append brings a table.

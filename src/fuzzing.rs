@@ -34,6 +34,7 @@ use crate::format::record;
 use crate::format::slot::{self, Slot};
 use crate::format::term::{Dimension, TermHasher};
 use crate::format::tier::{TierHeader, TierView};
+use crate::format::worker as worker_file;
 use crate::format::{PAGE_BYTES, Read};
 use crate::inspect::{InspectOptions, Inspection};
 use crate::json::{ImportEvent, write_event};
@@ -44,6 +45,8 @@ use crate::query::TypePattern;
 use crate::receipt::Receipt;
 use crate::segment::scan::{self, From, Scan};
 use crate::time::{Timestamp, parse_duration};
+use crate::worker::kept;
+use crate::worker::state::State as Knowledge;
 
 /// A function that a fuzzer calls.
 pub type Target = fn(&[u8]);
@@ -59,6 +62,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("live", live),
     ("idx", idx),
     ("tier", tier),
+    ("worker", worker),
     ("inspect", inspect),
     ("json", json),
     ("pattern", pattern),
@@ -283,6 +287,24 @@ pub fn tier(data: &[u8]) {
                 assert!(found.is_sorted() && found.iter().all(|number| usize::from(*number) < segments.len()));
             }
         }
+    }
+}
+
+/// The file of a worker. What its entries come to is written again, which must come to the same.
+pub fn worker(data: &[u8]) {
+    for bytes in [data.to_vec(), mend::worker(data)] {
+        look_into(&bytes, "mail.log");
+        let Some(header) = worker_file::FileHeader::read(&bytes).valid() else { continue };
+        let mut state = Knowledge::default();
+        let walked = worker_file::walk(&bytes, &header, &mut |frame| {
+            frame.entries()?.iter().for_each(|entry| state.apply(entry));
+            Ok(())
+        });
+        assert!(walked.is_err() || kept::parse(&bytes, header.log, &header.name).is_ok());
+        let mut again = Knowledge::default();
+        state.entries().iter().for_each(|entry| again.apply(entry));
+        let held = |state: &Knowledge| (state.through, state.open.clone(), state.parked.clone(), state.bytes);
+        assert_eq!((held(&again), &again.decisions), (held(&state), &state.decisions));
     }
 }
 

@@ -16,6 +16,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod workers;
 
 use std::borrow::Cow;
 use std::io;
@@ -25,7 +26,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::format::sealed::envelope;
-use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot, tier as tier_format};
+use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot, tier as tier_format, worker};
 use crate::io::{DiskStorage, File, Mode, Storage};
 use crate::log::files;
 
@@ -37,6 +38,7 @@ pub use pages::{PageState, PageView};
 pub use sealed::{BlockView, SealedView, SectionView};
 pub use snapshots::{SnapshotView, SnapshotsView};
 pub use tier::TierSummary;
+pub use workers::{WorkerFileView, WorkerFrameView};
 
 /// Frames, or blocks, shown from the front and from the end, where not all were asked for.
 const FIRST_FRAMES: usize = 50;
@@ -63,6 +65,8 @@ pub enum FileKind {
     Sealed,
     /// Stored states of one kind.
     Snapshots,
+    /// What a worker has to know after a crash.
+    Worker,
     /// ANCHOR: identity of the log, and how far it surely reached.
     Anchor,
     /// LIVE: how other processes follow the writer.
@@ -143,6 +147,8 @@ pub struct Inspection {
     pub sealed: Option<SealedView>,
     /// The stored states in a file of them.
     pub snapshots: Option<SnapshotsView>,
+    /// The content of a worker's file.
+    pub worker: Option<WorkerFileView>,
     /// The text of a LOCK file.
     pub text: Option<String>,
     /// The files of a directory.
@@ -168,6 +174,7 @@ impl Inspection {
             tier: None,
             sealed: None,
             snapshots: None,
+            worker: None,
             text: None,
             files: Vec::new(),
             notes: Vec::new(),
@@ -255,6 +262,7 @@ impl InspectOptions {
             FileKind::Tier => tier::inspect(&mut inspection, file)?,
             FileKind::Sealed => sealed::inspect(&mut inspection, file, name, self.all_frames)?,
             FileKind::Snapshots => snapshots::inspect(&mut inspection, file)?,
+            FileKind::Worker => workers::inspect(&mut inspection, file)?,
             FileKind::Anchor => pages::anchor(&mut inspection, file)?,
             FileKind::Live => pages::live(&mut inspection, file)?,
             FileKind::Lock => inspection.text = Some(pages::text(file)?),
@@ -315,6 +323,7 @@ fn kind_of(file: &dyn File, name: &str) -> io::Result<(FileKind, KnownBy)> {
         (0, &header::MAGIC[..], FileKind::Segment),
         (0, &idx::MAGIC, FileKind::Index),
         (0, &snapshot::MAGIC, FileKind::Snapshots),
+        (0, &worker::MAGIC, FileKind::Worker),
         (0, &tier_format::MAGIC, FileKind::Tier),
         (0, &anchor::MAGIC, FileKind::Anchor),
         (0, &live::MAGIC.to_le_bytes(), FileKind::Live),
@@ -348,6 +357,7 @@ fn kind_by_name(name: &str) -> (FileKind, KnownBy) {
         stem if stem.ends_with(".run") => FileKind::Tier,
         stem if stem.ends_with(".seg") => FileKind::Sealed,
         stem if stem.ends_with(".snap") => FileKind::Snapshots,
+        stem if stem.ends_with(".log") => FileKind::Worker,
         _ => return (FileKind::Unknown, KnownBy::Nothing),
     };
     (kind, KnownBy::Name)

@@ -12,7 +12,7 @@
 //! - No place for documents. An event holds up to 16 MiB, and a few kilobytes are better.
 //! - No way to change or delete an event.
 //!
-//! Planned for later releases, and not here yet: approval flows, workers.
+//! Planned for later releases, and not here yet: approval flows.
 //!
 //! # Example
 //!
@@ -58,6 +58,7 @@
 //! | know what a subject came to | [`Reader::load`] with a [`State`] of yours, [`Reader::document`] for JSON, [`Document`] |
 //! | follow | [`Store::subscribe`], [`Subscription`], [`StartAt`] |
 //! | keep a read model up | [`Store::project`], [`Projection`], [`MemoryProjection`], `SqliteProjection` |
+//! | do something for every event, once a step, over crashes | [`Store::worker`], [`Step`], [`Permanent`], [`WorkerHandle`]; [`Store::workers`], [`Store::parked`], [`Store::retry`], [`Store::skip`] |
 //! | give event types a table | [`Store::add_table`], [`Catalog`], [`Table`] |
 //! | ask in SQL, or for words | `Store::sql`, `Store::project_tables` (feature `sqlite`) |
 //! | bring a history from elsewhere, or take one out | [`Store::import`], [`ImportEvent`], [`write_event`] |
@@ -94,6 +95,7 @@
 //! | expect an error where the disk cannot be read: queries read through mappings | the system ends the process (`SIGBUS`); the store is unharmed | [`Store::verify`], which reads with plain reads and names the place |
 //! | copy the directory while it is being written | the copy holds files of different moments, and opening it may report corruption | [`Store::backup`], or a snapshot of the file system (which is like a power cut) |
 //! | put the store on a network file system | locks, mappings and syncs do not mean there what they must; opening is refused | a local disk |
+//! | rely on a worker's closure to run once | it is run again after an error, a sleep, a crash | put what must happen once into [`Step::run`] or [`Step::append`], and give other systems a key of yours |
 //! | append in a child of `fork` | every append there is refused | fork first, open then |
 //! | go on after `Poisoned` | every append is refused: a sync failed, and trying again would prove nothing | close, look at the disk, open again; recovery says what survived |
 //! | act on an event of a `Written` store that must not be lost | a power cut may take it after you acted | wait until [`Reader::durable`] has passed it, or call [`Store::sync`] |
@@ -109,7 +111,8 @@
 //! `default-features = false` and gets a small tree with no C but zstd. `tracing` tells what happens in the background to
 //! a subscriber of that crate. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
 //!
-//! The library starts at most six threads a store, one a projection and one a statement of SQL, prints nothing,
+//! The library starts at most six threads a store, one a projection, one a statement of SQL, and for a worker one and as
+//! many as it runs events at once; it prints nothing,
 //! installs no signal handler and never ends the
 //! process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
 
@@ -157,6 +160,7 @@ mod tables;
 pub mod time;
 mod trace;
 mod verify;
+mod worker;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
@@ -175,7 +179,8 @@ pub use head::{Against, Head};
 pub use import::{ImportOptions, ImportReport};
 pub use inspect::{
     BlockView, FieldView, FileKind, FileView, FrameView, FramesView, IndexView, InspectOptions, Inspection, KnownBy,
-    PageState, PageView, Problem, SealedView, SectionView, SnapshotView, SnapshotsView, TierSummary, inspect,
+    PageState, PageView, Problem, SealedView, SectionView, SnapshotView, SnapshotsView, TierSummary, WorkerFileView,
+    WorkerFrameView, inspect,
 };
 pub use json::{Document, FieldChange, ImportCause, ImportEvent, NotAnObject, write_event};
 pub use log::commit::Ticket;
@@ -197,6 +202,10 @@ pub use snapshot::{Folded, Loaded, State};
 pub use sql::{Interrupter, Row, Rows, SqlParams, SqlTx, SqlValue};
 pub use store::Store;
 pub use time::Timestamp;
+pub use worker::{
+    Parked, Permanent, Step, WaitingEvent, WorkerBuilder, WorkerDecision, WorkerHandle, WorkerInfo, WorkerState,
+    WorkerStatus, permanent,
+};
 
 /// Simulated disks and clocks, for crash tests of this crate and of programs built on it.
 #[cfg(any(test, feature = "sim"))]

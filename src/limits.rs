@@ -123,6 +123,47 @@ pub const SQL_BYTES_MAX: usize = 1 << 20;
 /// A statement can make a value of any length, such as all events as one JSON array; it must not take all memory.
 pub const SQL_VALUE_BYTES_MAX: usize = 256 << 20;
 
+/// Bytes of a worker's name: 64. It names a file and stands in the key of every append of its steps.
+pub const WORKER_NAME_BYTES_MAX: usize = 64;
+
+/// Threads of one worker: 1,024.
+pub const WORKER_CONCURRENCY_MAX: usize = 1024;
+
+/// Events of one worker that are begun and not finished, in hand, waiting for their time, or behind one of their key that
+/// waits: 10,000.
+///
+/// Each is remembered in memory and in the worker's file. When there are so many, the worker reads no further until one
+/// is finished or parked.
+pub const WORKER_OPEN_EVENTS_MAX: usize = 10_000;
+
+/// Events of one worker that are parked: 100,000.
+///
+/// Each is remembered in memory and in the worker's file, with its error. When there are so many, the worker reads no
+/// further until somebody decides about some.
+pub const WORKER_PARKED_EVENTS_MAX: usize = 100_000;
+
+/// Bytes of the name of a worker's step: 255.
+pub const STEP_NAME_BYTES_MAX: usize = 255;
+
+/// Steps of one event whose results are kept: 1,000. They are held in memory until the event is finished.
+pub const STEPS_MAX: usize = 1000;
+
+/// Bytes of one step's result as JSON: 1 MiB. It is held in memory until the event is finished; larger things belong
+/// elsewhere, with their name in the result.
+pub const STEP_RESULT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of what one worker remembers: 64 MiB. With more it reads no further until some of it is finished.
+pub const WORKER_STATE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of an error that a worker remembers; what is longer is cut: 4 KiB.
+pub const WORKER_ERROR_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of a worker's file: 1 GiB. It is read whole, and made anew long before it is so long.
+pub const WORKER_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Decisions about parked events that a worker's file remembers, the newest ones: 100.
+pub const WORKER_DECISIONS_MAX: usize = 100;
+
 /// Bytes of the largest batch in a log whose segments are `segment_bytes` long: half of them.
 ///
 /// A batch never spans two segments, and where one may fill more than half of a segment, the other half would often

@@ -325,6 +325,8 @@ pub struct Backup {
     pub copied_bytes: u64,
     /// Bytes of all segments of the backup.
     pub bytes: u64,
+    /// Workers of which the backup has what they know.
+    pub workers: u64,
     /// Root of the Merkle tree over all events, to be held against that of the store.
     pub root: Option<[u8; 32]>,
     /// How long it took.
@@ -344,6 +346,8 @@ pub struct Restored {
     pub segments: u64,
     /// Bytes that were copied.
     pub bytes: u64,
+    /// Workers that go on where they were.
+    pub workers: u64,
     /// A torn tail of the source that was left out, in words.
     pub torn: Option<String>,
     /// Root of the Merkle tree over all events.

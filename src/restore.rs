@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backup::part::{self, Pace, Part, check, copy, failed, remove_if_there};
-use crate::backup::{sealed, verify_copy};
+use crate::backup::{sealed, verify_copy, workers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::PAGE_BYTES;
 use crate::format::anchor::Anchor;
@@ -21,7 +21,7 @@ use crate::format::bytes::u64_at;
 use crate::format::frame::FIRST_OFFSET;
 use crate::format::header::{Mode as Durability, SegmentHeader};
 use crate::format::leaf::Tree;
-use crate::format::slot::{Slot, State};
+use crate::format::slot::{Slot, State as SlotState};
 use crate::io::{DiskStorage, LockGuard, Mode, Storage};
 use crate::limits;
 use crate::log::anchor_file::{self, AnchorRead};
@@ -35,6 +35,7 @@ use crate::segment::sealed::SealedSegment;
 use crate::segment::sealed::shelf::Shelf;
 use crate::store::Store;
 use crate::time::Timestamp;
+use crate::worker::state::State;
 
 impl Store {
     /// Makes a store from a backup, or from any store that is not damaged and that nobody has open for
@@ -129,7 +130,9 @@ fn restore(
     refuse_taken(&**target, to)?;
     target.create_dir_all(LOG.as_ref()).map_err(create)?;
     part::remove_temporaries(&**target)?;
-    let mut made = Made { sealed: &sealed, parts: &parts, tail: log.tail(), anchor: &anchor, torn: recovery.torn };
+    let workers = workers::read_all(&**source, log.id)?;
+    let (tail, torn) = (log.tail(), recovery.torn);
+    let mut made = Made { sealed: &sealed, parts: &parts, tail, anchor: &anchor, torn, workers: &workers };
     let restored = made.copy_all(&**source, &**target, progress);
     restored.inspect_err(|_| {
         // So that it can be tried again: what has no ANCHOR is no store.
@@ -170,6 +173,7 @@ struct Made<'a> {
     tail: Position,
     anchor: &'a Anchor,
     torn: Option<String>,
+    workers: &'a [(String, State)],
 }
 
 impl Made<'_> {
@@ -226,6 +230,8 @@ impl Made<'_> {
         let path = files::raw(first.base);
         target.rename_new(&temporary, &path).map_err(failed("name", &path))?;
         target.sync_dir(LOG.as_ref()).map_err(failed("sync", LOG.as_ref()))?;
+        workers::write_all(target, self.anchor.log, self.workers, self.tail)?;
+        restored.workers = self.workers.len() as u64;
         let tree = &self.anchor.tree;
         let anchor = Anchor {
             seq: 0,
@@ -270,7 +276,7 @@ fn begin(
         log: header.log,
         epoch: header.epoch,
         base: header.base,
-        state: State::Clean,
+        state: SlotState::Clean,
         end_offset: FIRST_OFFSET,
         end_position: Position::new(header.base.get() - 1),
         last_header_check: 0,

@@ -33,6 +33,7 @@ use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
 use crate::segment::sealed::shelf::Shelf;
 use crate::snapshot::{Snapshots, Writes};
+use crate::worker::journal::Desk;
 use crate::{describe, receipt, trace, verify};
 
 /// An event store: one directory, one process that writes, any number that read.
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) control_socket: Option<bool>,
     /// Somebody answers at it.
     pub(crate) answers: AtomicBool,
+    /// The files of the workers that run in this process.
+    pub(crate) workers: Arc<Desk>,
 }
 
 /// What a handle may do.
@@ -118,21 +121,7 @@ impl Store {
             trace::opened(path, &recovery, true);
             let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, Writes::Never);
             let side = Side::Reader(follower);
-            let (path, projections) = (path.to_owned(), SharedLock::default());
-            let boundary = ArcSwapOption::empty();
-            return Ok(Store {
-                inner: Arc::new(Inner {
-                    path,
-                    log,
-                    recovery,
-                    snapshots,
-                    side,
-                    projections,
-                    boundary,
-                    control_socket,
-                    answers: AtomicBool::new(false),
-                }),
-            });
+            return Ok(Store { inner: Inner::new(path, log, recovery, snapshots, side, control_socket) });
         }
         let (mode, sync_every) = match options.durability {
             Durability::Synced => (Mode::Synced, None),
@@ -156,21 +145,7 @@ impl Store {
         trace::opened(path, &opened.recovery, false);
         let snapshots = Snapshots::new(Arc::clone(&log), options.snapshot_every, writes);
         let side = Side::Writer { committer: opened.committer, lock: Mutex::new(Some(opened.lock)) };
-        let (path, recovery, projections) = (path.to_owned(), opened.recovery, SharedLock::default());
-        let boundary = ArcSwapOption::empty();
-        Ok(Store {
-            inner: Arc::new(Inner {
-                path,
-                log,
-                recovery,
-                snapshots,
-                side,
-                projections,
-                boundary,
-                control_socket,
-                answers: AtomicBool::new(false),
-            }),
-        })
+        Ok(Store { inner: Inner::new(path, log, opened.recovery, snapshots, side, control_socket) })
     }
 
     pub(crate) fn committer(&self) -> Result<&Arc<Committer>, AppendError> {
@@ -320,6 +295,16 @@ impl Store {
         self.inner.log.check_open()?;
         let mut found = verify::verify(&self.inner.log, against, progress)?;
         found.torn = self.inner.recovery.torn.clone();
+        // What a worker has seen must not lie behind the tail that it is held against.
+        drop(self.reader());
+        let in_use = |name: &str| match self.inner.side {
+            Side::Writer { .. } => self.inner.workers.find(name).is_some(),
+            Side::Reader(_) => true,
+        };
+        verify::workers::check(&self.inner.log, &in_use, &mut found)?;
+        if !found.damage.is_empty() {
+            (found.head, found.root, found.against) = (None, None, None);
+        }
         Ok(found)
     }
 
@@ -414,6 +399,28 @@ impl Store {
 }
 
 impl Inner {
+    fn new(
+        path: &Path,
+        log: Arc<Log>,
+        recovery: Recovery,
+        snapshots: Arc<Snapshots>,
+        side: Side,
+        control_socket: Option<bool>,
+    ) -> Arc<Inner> {
+        Arc::new(Inner {
+            path: path.to_owned(),
+            log,
+            recovery,
+            snapshots,
+            side,
+            projections: SharedLock::default(),
+            boundary: ArcSwapOption::empty(),
+            control_socket,
+            answers: AtomicBool::new(false),
+            workers: Arc::default(),
+        })
+    }
+
     fn close(&self) -> Result<()> {
         let Side::Writer { committer, lock } = &self.side else {
             self.log.set_closed();
@@ -424,6 +431,7 @@ impl Inner {
             return Ok(());
         }
         // Before the lock goes: only who holds it writes files.
+        self.workers.close();
         self.snapshots.close();
         let closed = crate::log::close::close(committer);
         self.log.set_closed();

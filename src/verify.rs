@@ -3,6 +3,7 @@
 
 mod sealed;
 mod tiers;
+pub(crate) mod workers;
 
 use std::ops::ControlFlow;
 use std::time::Instant;

@@ -32,5 +32,7 @@ mod signals;
 mod sql;
 #[path = "cli/state.rs"]
 mod state;
+#[path = "cli/workers.rs"]
+mod workers;
 #[path = "cli/write.rs"]
 mod write;

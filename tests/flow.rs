@@ -9,16 +9,22 @@ mod answers;
 mod control;
 #[path = "flow/forgery.rs"]
 mod forgery;
+#[path = "flow/kills.rs"]
+mod kills;
 #[path = "flow/list.rs"]
 mod list;
 #[path = "flow/policy.rs"]
 mod policy;
+#[path = "flow/races.rs"]
+mod races;
 #[path = "flow/requests.rs"]
 mod requests;
 #[path = "flow/time.rs"]
 mod time;
 #[path = "flow/undo.rs"]
 mod undo;
+#[path = "flow/webhooks.rs"]
+mod webhooks;
 
 use std::time::Duration;
 

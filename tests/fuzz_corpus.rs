@@ -10,6 +10,8 @@
 mod sealed;
 #[path = "fuzz_corpus/tier.rs"]
 mod tier;
+#[path = "fuzz_corpus/worker.rs"]
+mod worker;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -216,6 +218,7 @@ fn write_seeds() {
     }
     sealed::write_seeds(&store);
     tier::write_seeds();
+    worker::write_seeds();
     let golden = annals::Store::options().read_only(true).open(&store).unwrap();
     for position in [1, 2, 5] {
         let json = golden.receipt(position, None).unwrap().to_json();

@@ -59,6 +59,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("sql", 7),
     ("flow", 7),
     ("worker", 7),
+    // What a worker keeps is read by verify, backup and restore, and held open by the store.
+    ("worker::state", 4),
+    ("worker::kept", 4),
+    ("worker::journal", 4),
     ("cli", 8),
     ("main", 8),
 ];

@@ -24,6 +24,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Decide", &["request", "requests", "approve", "reject", "withdraw", "amend", "undo", "explain", "trace"]),
     ("Govern", &["policy", "roles", "grant", "grants", "revoke", "capabilities"]),
     ("Ask", &["sql", "tables", "projections"]),
+    ("Work", &["workers", "parked", "retry", "skip"]),
     ("Look after", &["stat", "segments", "seal", "archive", "verify", "repair", "backup", "restore", "inspect"]),
     ("Prove", &["receipt", "check"]),
     ("Get to know", &["demo", "bench", "completions", "help"]),

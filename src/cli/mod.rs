@@ -12,6 +12,7 @@ mod capabilities;
 mod check;
 mod completions;
 mod data;
+mod decide;
 mod demo;
 mod diff;
 mod door;
@@ -33,6 +34,7 @@ mod open;
 mod out;
 mod outcome;
 mod paint;
+mod parked;
 mod policy;
 mod pretty;
 mod progress;
@@ -59,6 +61,7 @@ mod trace;
 mod undo;
 mod verify;
 mod withdraw;
+mod workers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -117,6 +120,12 @@ enum Verb {
     Projections(projections::Args),
     #[cfg(feature = "sqlite")]
     Sql(sql::Args),
+    Workers(workers::Args),
+    Parked(parked::Args),
+    /// Have a parked event tried again, with those that wait behind it
+    Retry(decide::Args),
+    /// Give a parked event up for good, and go on with those that wait behind it
+    Skip(decide::Args),
     Stat(stat::Args),
     Segments(segments::Args),
     Verify(verify::Args),
@@ -197,6 +206,10 @@ fn answer(cli: &Cli, out: &mut Out) -> Done {
         Verb::Projections(args) => projections::run(args, or_table, out),
         #[cfg(feature = "sqlite")]
         Verb::Sql(args) => sql::run(args, or_table, out),
+        Verb::Workers(args) => workers::run(args, or_table, out),
+        Verb::Parked(args) => parked::run(args, or_table, out),
+        Verb::Retry(args) => decide::run(args, decide::Verb::Retry, or_table, out),
+        Verb::Skip(args) => decide::run(args, decide::Verb::Skip, or_table, out),
         Verb::Stat(args) => stat::run(args, or_table, out),
         Verb::Segments(args) => segments::run(args, or_table, out),
         Verb::Verify(args) => verify::run(args, or_table, out),

@@ -169,6 +169,14 @@ impl NewEvent {
         self
     }
 
+    /// The same event, so many places further back in its append: what causes it there has moved with it.
+    pub(crate) fn moved_in_batch(mut self, places: usize) -> NewEvent {
+        if let Some(Cause::InBatch(index)) = &mut self.cause {
+            *index += places;
+        }
+        self
+    }
+
     /// Adds an entry of metadata, such as `traceparent`.
     #[must_use]
     pub fn meta(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> NewEvent {

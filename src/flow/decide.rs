@@ -85,7 +85,10 @@ impl Engine {
         if wanted.execute_by.is_some_and(|time| look.now >= time) {
             return rejected("flow/deadline", "it was to be done by a time that has passed".to_owned());
         }
-        let facts = look.index.facts(look.reader, &wanted.subject)?;
+        let facts = match wanted.is_unheard_of {
+            true => Facts::default(),
+            false => look.index.facts(look.reader, &wanted.subject)?,
+        };
         let (verdict, grant) = judge(policy, &authority, wanted, &facts, look.now);
         if let Verdict::Reject { rule, reason } = verdict {
             return rejected(&rule, reason);
@@ -233,10 +236,7 @@ impl Engine {
         wanted: &Wanted,
         judge: impl FnOnce(&dyn Rules, &Change<'_>) -> T,
     ) -> Result<T> {
-        let current = match wanted.action {
-            Action::Create => None,
-            _ => look.reader.document(&wanted.subject)?.and_then(|loaded| loaded.state.document),
-        };
+        let current = if wanted.action == Action::Create { None } else { current(look, wanted)? };
         let change = Change {
             table: &wanted.table,
             action: wanted.action,
@@ -382,6 +382,12 @@ fn misses(wanted: &Wanted, facts: &Facts) -> Option<String> {
         (Action::Update | Action::Delete, false) => Some(format!("{} is not there", wanted.subject)),
         _ => None,
     }
+}
+
+/// The row as it is.
+pub(crate) fn current(look: &Look<'_>, wanted: &Wanted) -> Result<Option<Document>> {
+    let row = look.reader.row(&wanted.subject, &wanted.table)?;
+    Ok(row.and_then(|loaded| loaded.state.document))
 }
 
 /// Whether data is what an action takes.

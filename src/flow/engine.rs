@@ -3,17 +3,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::authority::{self, Authority};
+use super::authority::Authority;
 use super::index::Index;
 use super::policy::{DefaultPolicy, Policy};
-use super::rows::literal;
 use super::rules::{Rules, shipped};
 use super::wanted::Wanted;
 use crate::append::{Append, Appended};
-use crate::catalog::{Phase, Table};
+use crate::catalog::Table;
 use crate::error::{AppendError, Error, ErrorKind, Result};
 use crate::io::Clock;
 use crate::log::timekeeper::Timekeeper;
@@ -47,6 +47,9 @@ pub(crate) struct Engine {
     rules: HashMap<String, Arc<dyn Rules>>,
     /// Requests of one agent that may wait.
     pub(crate) agent_waiting_max: u64,
+    /// The position of the index, for who only wants to know whether there is something new. Written under the lock of
+    /// the index; who reads less looks once too often.
+    seen: AtomicU64,
     clock: Arc<dyn Clock>,
     /// Tells the time as the log does: a clock that jumps ahead is not believed, so it ends nothing.
     keeper: Mutex<Timekeeper>,
@@ -68,7 +71,16 @@ impl Engine {
     ) -> Engine {
         let clock = store.clock();
         let keeper = Mutex::new(Timekeeper::new(&*clock, Timestamp::from_nanos(i64::MIN)));
-        Engine { store, index: Mutex::new(Index::default()), policy, rules, agent_waiting_max, clock, keeper }
+        Engine {
+            store,
+            index: Mutex::new(Index::default()),
+            policy,
+            rules,
+            agent_waiting_max,
+            seen: AtomicU64::new(0),
+            clock,
+            keeper,
+        }
     }
 
     /// Looks, lets `step` decide what to append, and appends it; again from the start where something came between.
@@ -93,30 +105,47 @@ impl Engine {
             .hinting("try again"))
     }
 
+    pub(crate) fn note(&self, position: Position) {
+        self.seen.fetch_max(position.get(), Ordering::Relaxed);
+    }
+
+    /// Whether the log has events that were not looked at.
+    pub(crate) fn has_news(&self) -> bool {
+        self.store.inner.log.tail().get() > self.seen.load(Ordering::Relaxed)
+    }
+
     /// Looks at the log as it is now.
     pub(crate) fn look<T>(&self, step: impl FnOnce(&mut Look<'_>) -> Result<T>) -> Result<T> {
         let now = self.keeper.lock().now(&*self.clock).recorded_at;
         let mut index = self.index.lock();
         let reader = self.store.reader();
         index.catch_up(&reader)?;
+        self.note(index.position);
         step(&mut Look { index: &mut index, reader: &reader, now })
     }
 
-    /// The append, to be done only if nothing that the change was judged by came behind the look.
+    /// The append, to be done only if nothing that the change was judged by came behind the look: nothing that says who
+    /// may do what or who is told, no event of the subject (all of a request's life are), no use of the grant. More than
+    /// has to stand still does, since whoever is second only looks again.
     pub(crate) fn guarded(&self, look: &Look<'_>, wanted: &Wanted, grant: Option<Position>, append: Append) -> Append {
-        let mut matters = Query::all()
-            .types(authority::TYPES)
-            .or(Query::all().subject(&wanted.subject).types(literal(wanted.table.changing_types())));
-        if let Some(id) = wanted.id {
-            let phases = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Requested);
-            matters = matters.or(Query::all().caused_by(id).types(phases.map(|phase| wanted.event_type(phase))));
+        if cfg!(annals_no_decision_condition) {
+            return append;
         }
-        if let Some(id) = grant {
-            matters = matters.or(Query::all().tag(grant_tag(id)));
+        let append = append.unless_any_of(&look.index.always.0, look.index.position);
+        let append = match wanted.is_unheard_of {
+            true => append,
+            false => append.unless(Query::all().subject(&wanted.subject), look.index.position),
+        };
+        match grant {
+            Some(id) => append.unless(Query::all().tag(grant_tag(id)), look.index.position),
+            None => append,
         }
-        let hooks = look.index.authority.catalog.table(super::index::HOOKS).map(Table::changing_types);
-        matters = matters.or(Query::all().types(literal(hooks.into_iter().flatten())));
-        append.unless(matters, look.index.position)
+    }
+
+    /// The same for several changes of different subjects.
+    pub(crate) fn guarded_all(&self, look: &Look<'_>, subjects: Vec<String>, append: Append) -> Append {
+        let position = look.index.position;
+        append.unless_any_of(&look.index.always.0, position).unless(Query::all().subjects(subjects), position)
     }
 
     /// The policy that decides requests that nobody was asked about; `None` if it is code that this program lacks.

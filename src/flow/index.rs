@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::{self, Authority};
 use super::payload::{self, StaleBecause};
-use super::rows::{Facts, change_of};
+use super::rows::{Facts, change_of, literal};
 use super::transition::{after, is_end};
 use crate::actor::ActorKind;
-use crate::catalog::{Action, Phase, parts};
+use crate::catalog::{Action, Catalog, Phase, Table, parts};
 use crate::error::Result;
 use crate::event::EventRef;
 use crate::position::Position;
@@ -47,8 +47,8 @@ pub(crate) struct Live {
     pub(crate) execute_by: Option<Timestamp>,
     /// What it was decided on; of an open one, nothing yet.
     pub(crate) basis: Position,
-    /// The first event that changed the subject behind the basis.
-    pub(crate) moved: Option<Position>,
+    /// The first event that changed the subject behind the basis, and when.
+    pub(crate) moved: Option<(Position, Timestamp)>,
     pub(crate) grant: Option<Position>,
 }
 
@@ -66,14 +66,17 @@ impl Live {
     /// How it reads at a time, before the flow has written so.
     pub(crate) fn lapsed(&self, authority: &Authority, now: Timestamp) -> Option<Lapse> {
         let is_past = |time: Option<Timestamp>| time.is_some_and(|time| now >= time);
+        // What came first counts, so that it reads the same however much later somebody looks.
+        let moved = self.moved.filter(|_| self.phase != Phase::Requested);
+        let moved = moved.filter(|(_, at)| self.phase == Phase::Approved || self.answer_by.is_none_or(|by| *at < by));
+        if let Some((event, _)) = moved {
+            return Some(Lapse::Stale(StaleBecause::Basis, Some(event)));
+        }
         if self.phase != Phase::Approved && is_past(self.answer_by) {
             return self.answer_by.map(Lapse::Expired);
         }
         if self.phase == Phase::Requested {
             return None;
-        }
-        if let Some(event) = self.moved {
-            return Some(Lapse::Stale(StaleBecause::Basis, Some(event)));
         }
         if let Some(grant) = self.grant.and_then(|id| authority.grants.get(&id)).filter(|grant| !grant.is_good(now)) {
             return Some(Lapse::Stale(StaleBecause::Grant, grant.revoked));
@@ -127,12 +130,31 @@ pub(crate) struct Index {
     /// Names that many requests share.
     names: HashMap<Box<str>, Arc<str>>,
     lists: HashMap<Vec<String>, Arc<[String]>>,
+    pub(crate) always: Always,
+}
+
+/// What no decision may overlook: who may do what, and who is told.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Arc<Query>);
+
+impl Always {
+    fn of(catalog: &Catalog) -> Always {
+        let hooks = catalog.table(HOOKS).into_iter().flat_map(Table::changing_types);
+        Always(Arc::new(Query::all().types(authority::TYPES).or(Query::all().types(literal(hooks)))))
+    }
+}
+
+impl Default for Always {
+    fn default() -> Always {
+        Always::of(&Catalog::core())
+    }
 }
 
 impl Index {
     /// One that was kept, but for its live requests.
     pub(crate) fn at(position: Position, authority: Authority, hooks: BTreeMap<String, Hook>) -> Index {
-        Index { position, authority: Arc::new(authority), hooks, ..Index::default() }
+        let always = Always::of(&authority.catalog);
+        Index { position, authority: Arc::new(authority), hooks, always, ..Index::default() }
     }
 
     /// Takes in what is behind its position in a reader's view.
@@ -151,6 +173,7 @@ impl Index {
 
     /// What is known of a row, read if need be. `reader` must see no more than the index.
     pub(crate) fn facts(&mut self, reader: &Reader, subject: &str) -> Result<Facts> {
+        debug_assert!(reader.tail() >= self.position);
         if let Some(facts) = self.facts.get(subject) {
             return Ok(facts.clone());
         }
@@ -222,7 +245,10 @@ impl Index {
             return;
         }
         match event.event_type() {
-            crate::catalog::TABLE_ADDED => self.facts.clear(),
+            crate::catalog::TABLE_ADDED => {
+                self.facts.clear();
+                self.always = Always::of(&self.authority.catalog);
+            }
             authority::GRANT_REVOKED => {
                 let under = event.causation();
                 let ids = self.live.iter().filter(|(_, live)| live.grant == under).map(|(id, _)| *id);
@@ -315,7 +341,7 @@ impl Index {
             _ => {}
         }
         // What was changed between the look at it and this event is no longer what was looked at.
-        live.moved = live.moved.filter(|at| *at > live.basis);
+        live.moved = live.moved.filter(|(at, _)| *at > live.basis);
         self.insert(id, live);
     }
 
@@ -326,7 +352,7 @@ impl Index {
             if let Some(live) = self.live.get_mut(&id)
                 && live.moved.is_none()
             {
-                live.moved = Some(event.position());
+                live.moved = Some((event.position(), event.recorded_at()));
                 if live.phase != Phase::Requested {
                     self.todo.insert(id);
                 }

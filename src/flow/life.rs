@@ -26,27 +26,39 @@ pub(crate) struct Life {
 impl Life {
     /// Reads the life of a request; `NotFound` if there is no such one in the reader's view.
     pub(crate) fn read(reader: &Reader, catalog: &Catalog, id: RequestId) -> Result<Life> {
+        let mut life = Life::begin(reader, catalog, id)?;
+        life.go_on(reader)?;
+        Ok(life)
+    }
+
+    /// Reads the request alone, of which nothing more is known to follow.
+    pub(crate) fn begin(reader: &Reader, catalog: &Catalog, id: RequestId) -> Result<Life> {
         let Some(requested) = reader.event(id)? else {
             return Err(unknown(id, "there is no such position"));
         };
         let Some((table, action)) = request_of(catalog, &requested.as_ref()) else {
             return Err(unknown(id, &format!("the event there is a {}", requested.event_type())));
         };
-        let types = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Requested);
-        let caused = Query::all()
-            .caused_by(id)
-            .subject(requested.subject())
-            .types(types.map(|phase| table.event_type(action, phase)));
-        let mut life = Life { table: table.clone(), action, steps: Vec::new(), requested };
-        for event in reader.read(&caused) {
+        Ok(Life { table: table.clone(), action, steps: Vec::new(), requested })
+    }
+
+    fn go_on(&mut self, reader: &Reader) -> Result<()> {
+        for event in reader.read(&Query::all().caused_by(self.id())) {
             let event = event?;
-            let Some(phase) = event.event_type().rsplit('.').next().and_then(Phase::parse) else { continue };
+            let Some((table, action, phase)) = parts(event.event_type()) else { continue };
+            let Some(phase) = Phase::parse(phase) else { continue };
+            let is_of_it = table == self.table.name()
+                && Action::parse(action) == Some(self.action)
+                && event.subject() == self.requested.subject();
             // What was imported has no force on what was not.
-            if event.is_imported() == life.requested.is_imported() && after(Some(life.phase()), phase) == Some(phase) {
-                life.steps.push((phase, event));
+            if is_of_it
+                && event.is_imported() == self.requested.is_imported()
+                && after(Some(self.phase()), phase) == Some(phase)
+            {
+                self.steps.push((phase, event));
             }
         }
-        Ok(life)
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> RequestId {

@@ -124,9 +124,9 @@ impl Engine {
 
     /// Takes in what was appended without reading it back, where nothing came between and nothing else is concerned.
     fn took(&self, done: &Appended, made: &Made) {
-        let mut index = self.index.lock();
         let [Step::Approved(approved), Step::Validated { owner }] = made.steps.as_slice() else { return };
         let wanted = &made.wanted;
+        let mut index = self.index.lock();
         let is_plain = index.position.next() == done.first
             && done.last.get() == done.first.get() + 2
             && approved.grant.is_none()
@@ -136,6 +136,7 @@ impl Engine {
         if is_plain && let Some(facts) = self.facts_after(&mut index, wanted, owner.as_deref(), done.last) {
             index.remember(&wanted.subject, facts);
             index.position = done.last;
+            self.note(index.position);
         }
     }
 
@@ -148,13 +149,14 @@ impl Engine {
     ) -> Option<Facts> {
         let before = index.known_facts(&wanted.subject);
         match wanted.action {
-            Action::Create => Some(Facts {
+            Action::Create if before.is_some() || wanted.is_unheard_of => Some(Facts {
                 is_live: true,
                 owner: owner.map(str::to_owned),
                 workspace: wanted.workspace().map(str::to_owned),
                 basis: at,
                 version: before.map_or(1, |facts| facts.version + 1),
             }),
+            Action::Create => None,
             action => before.map(|facts| facts.changed(action, at)),
         }
     }
@@ -217,6 +219,7 @@ fn wanted(catalog: &Catalog, request: &Request, id: &str, now: Timestamp) -> Res
     Ok(Wanted {
         id: None,
         batch_index: 0,
+        is_unheard_of: request.action == Action::Create && request.id.is_none(),
         table: table.clone(),
         action: request.action,
         subject,

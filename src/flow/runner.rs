@@ -10,7 +10,7 @@ use super::drive::Waiting;
 use super::engine::Engine;
 use super::keep;
 use crate::error::{Error, ErrorKind, Result};
-use crate::feed::StartAt;
+use crate::feed::{StartAt, Subscription};
 use crate::query::Query;
 
 /// How long the thread waits at most before it looks at the clock again.
@@ -18,6 +18,9 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long it waits after an error, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often the thread looks by itself, and how often in vain before it has itself woken.
+const LOOK_EVERY: Duration = Duration::from_micros(50);
+const QUIET_LOOKS: u32 = 20;
 /// The index is kept after so many events at the latest.
 const KEEP_EVENTS: u64 = 100_000;
 
@@ -73,7 +76,7 @@ fn run(engine: &Engine, stop: &AtomicBool) {
                 }
                 drop(index);
                 let wait = round.next.unwrap_or(WAIT_MAX).min(WAIT_MAX);
-                if !wait_for(&mut news, wait, stop) {
+                if !wait_for(engine, &mut news, wait, stop) {
                     return;
                 }
             }
@@ -87,16 +90,29 @@ fn run(engine: &Engine, stop: &AtomicBool) {
     }
 }
 
-/// Waits until something was appended, at most so long; `false` if the store is closed.
-fn wait_for(news: &mut crate::feed::Subscription, wait: Duration, stop: &AtomicBool) -> bool {
+/// Waits until there is something that nobody looked at, at most so long; `false` if the store is closed.
+///
+/// Whoever requests deals with most of it in the same append, and would pay for each time that this thread is woken: so
+/// while there is work it looks now and then by itself, and has itself woken only once there was none for a while.
+fn wait_for(engine: &Engine, news: &mut Subscription, wait: Duration, stop: &AtomicBool) -> bool {
     let until = Instant::now() + wait;
+    let mut tail = engine.store.inner.log.tail();
+    let mut quiet = 0;
     loop {
+        if engine.has_news() || stop.load(Ordering::Relaxed) || Instant::now() >= until {
+            return true;
+        }
+        let now = engine.store.inner.log.tail();
+        quiet = if now == tail { quiet + 1 } else { 0 };
+        tail = now;
+        if quiet < QUIET_LOOKS {
+            std::thread::sleep(LOOK_EVERY);
+            continue;
+        }
         // Short enough that whoever stops the flow hardly waits.
         let slice = until.saturating_duration_since(Instant::now()).min(Duration::from_millis(50));
         match news.next_timeout(slice) {
-            Ok(Some(_)) => return true,
-            Ok(None) if stop.load(Ordering::Relaxed) || Instant::now() >= until => return true,
-            Ok(None) => {}
+            Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Closed => return false,
             Err(_) => return true,
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::authority::{Authority, Role};
-use super::decide::{EDITORS, USERS, judge, may_do, proposal};
+use super::decide::{EDITORS, USERS, current, judge, may_do, proposal};
 use super::engine::{Engine, Look};
 use super::grant::GivenGrant;
 use super::index::Live;
@@ -19,7 +19,7 @@ use crate::actor::{Actor, ActorKind};
 use crate::catalog::{Action, Phase};
 use crate::error::Result;
 use crate::event::Event;
-use crate::json::{Document, FieldChange};
+use crate::json::FieldChange;
 use crate::position::Position;
 use crate::query::Query;
 use crate::reader::AsOf;
@@ -478,16 +478,17 @@ pub(crate) fn told(look: &Look<'_>, life: &Life, wanted: Wanted, differences: Ve
 
 /// What a change would make of its row as it is now, field by field.
 pub(crate) fn differences(look: &Look<'_>, wanted: &Wanted) -> Result<Vec<FieldChange>> {
-    let current = look.reader.document(&wanted.subject)?.and_then(|loaded| loaded.state.document).unwrap_or_default();
     let mut changes = Vec::new();
     match wanted.action {
         Action::Delete => {
+            let current = current(look, wanted)?.unwrap_or_default();
             for (name, value) in current.fields() {
                 changes.push(FieldChange { path: name.to_owned(), from: Some(value.into_owned()), to: None });
             }
         }
         action => {
-            let mut row = if action == Action::Create { Document::new() } else { current };
+            let current = if action == Action::Create { None } else { current(look, wanted)? };
+            let mut row = current.unwrap_or_default();
             // What is no object is shown as it is, and refused when its turn comes.
             let _ = row.merge_telling(&wanted.data, |change| changes.push(change));
         }

@@ -24,6 +24,8 @@ pub(crate) struct Wanted {
     pub(crate) id: Option<RequestId>,
     /// Which event of the append its request is, if that is not in the log yet.
     pub(crate) batch_index: usize,
+    /// Its subject was made up just now, so that nobody can have said anything about it.
+    pub(crate) is_unheard_of: bool,
     pub(crate) table: Table,
     pub(crate) action: Action,
     pub(crate) subject: String,
@@ -46,6 +48,7 @@ impl Wanted {
         Ok(Wanted {
             id: Some(life.id()),
             batch_index: 0,
+            is_unheard_of: false,
             table: life.table.clone(),
             action: life.action,
             subject: event.subject().to_owned(),

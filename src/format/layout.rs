@@ -7,6 +7,8 @@
 pub(crate) enum Show {
     /// ASCII text.
     Magic,
+    /// ASCII text with zeros behind it.
+    Padded,
     Number,
     /// A number that names something and counts nothing.
     Hex,
@@ -51,7 +53,7 @@ const IDX_FLAGS: &[(u64, &str)] = &[(1, "types"), (2, "filter")];
 const FOOTER_FLAGS: &[(u64, &str)] = &[(1, "data ordered by subject"), (2, "archived")];
 const NO_BITS: &[(u64, &str)] = &[];
 
-use Show::{Bits, Code, Digests, Hex, Id, Magic, Number, Section, Time, Zero};
+use Show::{Bits, Code, Digests, Hex, Id, Magic, Number, Padded, Section, Time, Zero};
 
 pub(crate) const SEGMENT_HEADER: Layout = &[
     field(0, 8, "magic", Magic),
@@ -174,6 +176,22 @@ pub(crate) const TIER_HEADER: Layout = &[
     field(120, 4, "bytes of the templates", Number),
     field(124, 4, "radix", Number),
     field(128, 8, "check", Hex),
+];
+
+pub(crate) const WORKER_HEADER: Layout = &[
+    field(0, 8, "magic", Magic),
+    field(8, 2, "format version", Number),
+    field(10, 2, "oldest reader version", Number),
+    field(12, 4, "incompatible feature bits", Bits(NO_BITS)),
+    field(16, 16, "log id", Id),
+    field(32, 8, "salt", Hex),
+    field(40, 8, "made at", Time),
+    field(48, 8, "reach", Number),
+    field(56, 2, "length of the name", Number),
+    field(58, 6, "zero", Zero),
+    field(64, 64, "name of the worker", Padded),
+    field(128, 376, "zero", Zero),
+    field(504, 8, "check", Hex),
 ];
 
 pub(crate) const SEALED_HEADER: Layout = &[

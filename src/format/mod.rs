@@ -14,6 +14,7 @@
 //! ANCHOR            page 0, 1     slots     identity, newest segment, tree          anchor.rs
 //! LIVE              512 words     how other processes follow                        live.rs
 //! snapshots/*.snap  records       derived: states of subjects at positions          snapshot.rs
+//! workers/*.log     frames        what a worker has to know after a crash           worker.rs
 //! ```
 //!
 //! A byte is believed only if a check covers it: a page by its check and its zeros, a frame's
@@ -44,6 +45,7 @@ pub(crate) mod term;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tier;
+pub(crate) mod worker;
 
 use std::borrow::Cow;
 use std::path::Path;

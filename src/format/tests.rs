@@ -160,6 +160,7 @@ fn the_tables_of_the_modules_stand_on_the_page() {
         ("record.rs", include_str!("record.rs"), 1),
         ("idx/mod.rs", include_str!("idx/mod.rs"), 4),
         ("tier/mod.rs", include_str!("tier/mod.rs"), 4),
+        ("worker.rs", include_str!("worker.rs"), 5),
         ("sealed/envelope.rs", include_str!("sealed/envelope.rs"), 2),
         ("sealed/footer.rs", include_str!("sealed/footer.rs"), 1),
         ("sealed/blocks.rs", include_str!("sealed/blocks.rs"), 1),

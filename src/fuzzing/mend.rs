@@ -9,7 +9,7 @@ use crate::format::frame::{self, ENTRY_BYTES, FIRST_OFFSET, HEADER_BYTES};
 use crate::format::sealed::blocks;
 use crate::format::sealed::envelope::{END_MAGIC, MAGIC as SEALED_MAGIC};
 use crate::format::sealed::footer::SECTION_BYTES;
-use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot, tier};
+use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot, tier, worker};
 
 /// The number at a place; 0 where the bytes do not reach.
 pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
@@ -342,4 +342,52 @@ pub(super) fn tier(data: &[u8]) -> Vec<u8> {
         seal(&mut page[offset..], PAGE_BYTES - 8, salt ^ offset as u64);
     }
     page
+}
+
+/// The file of a worker: header, heads of frames, the lengths and number of their entries, and all checks.
+pub(super) fn worker(data: &[u8]) -> Vec<u8> {
+    let mut bytes = data.to_vec();
+    bytes.resize(data.len().max(worker::HEADER_BYTES).next_multiple_of(worker::UNIT), 0);
+    let len = bytes.len();
+    let name_len = 1 + bytes[56] % 64;
+    put(&mut bytes, 0, &worker::MAGIC);
+    put(&mut bytes, 8, &[1, 0, 1, 0, 0, 0, 0, 0]);
+    put(&mut bytes, 48, &(len as u64).to_le_bytes());
+    put(&mut bytes, 56, &[name_len, 0, 0, 0, 0, 0, 0, 0]);
+    for (index, byte) in bytes[64..504].iter_mut().enumerate() {
+        *byte = if index < usize::from(name_len) { b'a' + *byte % 26 } else { 0 };
+    }
+    let check = xxh3_64_with_seed(&bytes[..504], named(worker::MAGIC));
+    put(&mut bytes, 504, &check.to_le_bytes());
+    let salt = number(&bytes, 32);
+    let (mut offset, mut seq) = (worker::HEADER_BYTES, 1u64);
+    while offset + 2 * worker::UNIT <= len {
+        let asked = u32::from_le_bytes([bytes[offset + 4], bytes[offset + 5], 0, 0]) as usize;
+        let entries_bytes = asked % (len - offset - worker::UNIT).min(4096);
+        let whole = worker::frame_bytes(entries_bytes as u64) as usize;
+        let body = offset + worker::UNIT;
+        let (mut at, end, mut count) = (body, body + entries_bytes, 0u32);
+        while at < end {
+            let asked =
+                u32::from_le_bytes([bytes[at], bytes.get(at + 1).copied().unwrap_or_default() & 1, 0, 0]) as usize;
+            // The last one takes what is left, if that is too little for another.
+            let entry = if asked < 16 || at + asked + 16 > end { end - at } else { asked };
+            put(&mut bytes, at, &(entry as u32).to_le_bytes()[..entry.min(4)]);
+            (at, count) = (at + entry, count + 1);
+        }
+        bytes[end..offset + whole].fill(0xA5);
+        let body_check = xxh3_64_with_seed(&bytes[body..offset + whole], salt);
+        put(&mut bytes, offset, &worker::FRAME_MAGIC);
+        put(&mut bytes, offset + 4, &(entries_bytes as u32).to_le_bytes());
+        put(&mut bytes, offset + 8, &count.to_le_bytes());
+        put(&mut bytes, offset + 12, &[0; 4]);
+        put(&mut bytes, offset + 16, &seq.to_le_bytes());
+        put(&mut bytes, offset + 24, &(len as u64).to_le_bytes());
+        put(&mut bytes, offset + 40, &body_check.to_le_bytes());
+        let check = xxh3_64_with_seed(&bytes[offset..offset + 48], salt ^ offset as u64);
+        put(&mut bytes, offset + 48, &check.to_le_bytes());
+        put(&mut bytes, offset + 56, &[0, 0, 0, 0, 0, 0, 0, 0xA5]);
+        (offset, seq) = (offset + whole, seq + 1);
+    }
+    bytes
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed, snapshots};
+use super::{FileKind, Inspection, KnownBy, PageState, Problem, empty, kind_of, pages, sealed, snapshots, workers};
 use crate::format::idx::IdxHeader;
 use crate::format::layout;
 use crate::format::tier::TierHeader;
 use crate::io::{File, Mode, Storage};
-use crate::log::files::{ANCHOR, ANCHOR_TMP, INDEX, LIVE, LOCK, LOG, LogFile, QUARANTINE, SNAPSHOTS};
+use crate::log::files::{ANCHOR, ANCHOR_TMP, INDEX, LIVE, LOCK, LOG, LogFile, QUARANTINE, SNAPSHOTS, WORKERS};
 
 /// A file in a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ pub(super) fn inspect(storage: &dyn Storage) -> io::Result<Inspection> {
             if is_store && ![LOCK, ANCHOR, ANCHOR_TMP, LIVE].contains(&name) && !is_log_file {
                 inspection.notes.push(format!("{} is no file of the store", shown(&path)));
             }
-        } else if is_store && [LOG, INDEX, QUARANTINE, SNAPSHOTS].contains(&entry.name.as_str()) {
+        } else if is_store && [LOG, INDEX, QUARANTINE, SNAPSHOTS, WORKERS].contains(&entry.name.as_str()) {
             for inner in storage.list(&path)? {
                 let inner_path = path.join(&inner.name);
                 if inner.is_dir {
@@ -124,6 +124,10 @@ fn look(file: &dyn File, name: &str) -> io::Result<(Inspection, String)> {
         FileKind::Snapshots => {
             let header = snapshots::header(&mut head, file)?;
             header.map(|(header, _)| format!("states of {:?}", header.name))
+        }
+        FileKind::Worker => {
+            let header = workers::header(&mut head, file)?;
+            header.map(|header| format!("what the worker {} knows", header.name))
         }
         FileKind::Anchor => {
             pages::anchor(&mut head, file)?;

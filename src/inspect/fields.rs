@@ -44,6 +44,10 @@ fn number(raw: &[u8]) -> u64 {
 fn value(show: Show, raw: &[u8]) -> String {
     match show {
         Show::Magic => raw.escape_ascii().to_string(),
+        Show::Padded => {
+            let len = raw.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            raw.get(..len).unwrap_or_default().escape_ascii().to_string()
+        }
         Show::Number => number(raw).to_string(),
         Show::Hex => format!("{:0width$x}", number(raw), width = raw.len() * 2),
         Show::Id | Show::Zero => hex(raw),

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{
     BlockView, FileKind, FrameView, FramesView, IndexView, Inspection, KnownBy, PageState, PageView, Problem,
-    SealedView, SnapshotsView,
+    SealedView, SnapshotsView, WorkerFileView, WorkerFrameView,
 };
 
 impl Display for FileKind {
@@ -17,6 +17,7 @@ impl Display for FileKind {
             FileKind::Tier => "lookup tier over sealed segments",
             FileKind::Sealed => "sealed segment",
             FileKind::Snapshots => "stored states",
+            FileKind::Worker => "file of a worker",
             FileKind::Anchor => "ANCHOR",
             FileKind::Live => "LIVE",
             FileKind::Lock => "LOCK",
@@ -59,6 +60,9 @@ impl Display for Inspection {
         }
         if let Some(snapshots) = &self.snapshots {
             write_snapshots(snapshots, f)?;
+        }
+        if let Some(worker) = &self.worker {
+            write_worker(worker, f)?;
         }
         if let Some(text) = &self.text {
             writeln!(f, "\ntext: {text}")?;
@@ -181,6 +185,23 @@ fn write_snapshots(snapshots: &SnapshotsView, f: &mut Formatter<'_>) -> fmt::Res
     match count - snapshots.records.len() as u64 {
         0 => Ok(()),
         more => writeln!(f, "  and {more} more records"),
+    }
+}
+
+fn write_worker(worker: &WorkerFileView, f: &mut Formatter<'_>) -> fmt::Result {
+    let WorkerFileView { name, log, frames, entries, checkpoint, through, open, parked, .. } = worker;
+    writeln!(f, "\nworker {name}, log {log}: {frames} frames with {entries} entries")?;
+    writeln!(f, "finished or parked up to {checkpoint}, seen up to {through}; {open} open, {parked} parked")?;
+    let row = |frame: &WorkerFrameView| {
+        let numbers = [frame.offset, frame.bytes, frame.seq, frame.entries, frame.reach];
+        let [offset, bytes, seq, entries, reach] = numbers.map(|number| number.to_string());
+        [offset, bytes, seq, entries, reach, frame.written_at.to_string()]
+    };
+    let head = ["offset", "bytes", "frame", "entries", "reach", "written at"];
+    write_table(f, head, &[true, true, true, true, true, false], worker.last.iter().map(row).collect())?;
+    match frames - worker.last.len() as u64 {
+        0 => Ok(()),
+        more => writeln!(f, "  and {more} frames before them"),
     }
 }
 

@@ -56,3 +56,13 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     }
     bytes
 }
+
+/// Whether the process that [`process_line`] told of is there; `None` where that cannot be said.
+#[must_use]
+pub fn is_there(line: &str) -> Option<bool> {
+    let mut fields = line.trim().split(", ");
+    let pid: u32 = fields.next()?.strip_prefix("pid ")?.parse().ok()?;
+    let here = fields.next()?.strip_prefix("host ")? == host();
+    let can_tell = here && cfg!(target_os = "linux") && std::path::Path::new("/proc/self").exists();
+    can_tell.then(|| std::path::Path::new("/proc").join(pid.to_string()).exists())
+}

@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::DiskStorage;
-pub use host::{boot_id, process_line, random_bytes};
+pub use host::{boot_id, is_there, process_line, random_bytes};
 pub use shared_lock::{SharedGuard, SharedLock};
 #[cfg(any(test, feature = "sim"))]
 pub use sim::SimStorage;

@@ -14,6 +14,7 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 pub(crate) const INDEX: &str = "index";
 pub(crate) const QUARANTINE: &str = "quarantine";
+pub(crate) const WORKERS: &str = "workers";
 const BASE_DIGITS: usize = 20;
 
 pub(crate) fn raw(base: Position) -> PathBuf {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::terms::Terms;
+use super::terms::{Group, Terms};
 use crate::error::{ErrorKind, Result};
 use crate::format::Parsed;
 use crate::format::term::Dimension;
@@ -22,6 +22,9 @@ use crate::time::Timestamp;
 const SCAN_ROWS: u32 = 256;
 /// A further constraint is intersected if it has at most so many times the rows of the first.
 const INTERSECT_RATIO: u64 = 64;
+
+/// So few rows are read rather than held against a column.
+const FEW_ROWS: usize = 64;
 
 /// The rows of a segment that may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,7 +288,14 @@ fn in_memory(index: &SegmentIndex, bounded: &Bounded, rows: Range<u32>) -> Candi
         return Candidates::Ranges(ranges);
     }
     let mut found: Option<Vec<u32>> = None;
-    for group in &groups {
+    // What has chains is walked first: where it leaves few rows, reading them costs less than scanning a column.
+    let has_chains = |group: &Group| matches!(group.dimension, Dimension::Subject | Dimension::Causation);
+    let chained = groups.iter().filter(|group| has_chains(group));
+    for group in chained.chain(groups.iter().filter(|group| !has_chains(group))) {
+        let is_column = !has_chains(group);
+        if is_column && found.as_ref().is_some_and(|rows| rows.len() <= FEW_ROWS) {
+            break;
+        }
         let mut list = Vec::new();
         if group.dimension == Dimension::Subject {
             for (hash, subject) in group.hashes.iter().zip(&group.texts) {

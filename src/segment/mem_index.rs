@@ -2,14 +2,15 @@
 //!
 //! Invariants: one row is one event, `row = position - base`; rows are folded in order, only once
 //! they are committed. Subjects, keys and ids are open tables from hash to newest row with a chain to
-//! the row before; every other term is a plain column that a query scans. A hash is never identity:
+//! the row before, causes too; every other term is a plain column that a query scans, but for types of few rows, whose
+//! rows are listed. A hash is never identity:
 //! whoever gets a row compares the bytes it stands for. Readers hold the lock for a bounded number
 //! of rows at a time, so they never keep an appender waiting for long.
 //!
 //! Of a subject with many events every 64th row is noted, so that each of its versions is at most 64 links away.
 //!
-//! Memory: 22 bytes a row, 40 and its text a distinct subject, 24 a row with an id or key, 8 a row for
-//! each further term (tag, source, correlation, on_behalf_of, causation), before slack of the vectors.
+//! Memory: 22 bytes a row, 40 and its text a distinct subject, 24 a row with an id, key or cause, 8 a row for
+//! each further term (tag, source, correlation, on_behalf_of), before slack of the vectors.
 
 use std::collections::HashMap;
 
@@ -21,6 +22,9 @@ use crate::format::term::{Dimension, TermHasher};
 const NONE: u32 = u32::MAX;
 /// Beyond so many distinct types the index no longer resolves patterns.
 const TYPE_NAMES_MAX: usize = 4096;
+
+/// Rows of a type that are listed; of a type with more, the column is scanned.
+const TYPE_ROWS_MAX: usize = 1024;
 
 /// Versions between two rows of a subject that are noted.
 const MARK_EVERY: u64 = 64;
@@ -163,10 +167,21 @@ pub(crate) struct MemIndex {
     subject_text: String,
     ids: Chains,
     keys: Chains,
-    /// Tag, source, correlation, on_behalf_of, causation: low half of the hash, and the row.
-    sparse: [Vec<(u32, u32)>; 5],
-    type_names: Vec<(u64, Box<str>)>,
-    last_type: (u64, bool),
+    causes: Chains,
+    /// Tag, source, correlation, on_behalf_of: low half of the hash, and the row.
+    sparse: [Vec<(u32, u32)>; 4],
+    type_names: Vec<TypeName>,
+    /// The type of the row pushed last, by its place among the names.
+    last_type: (u64, Option<usize>),
+}
+
+/// A type that has rows here.
+#[derive(Debug)]
+struct TypeName {
+    hash: u64,
+    name: Box<str>,
+    /// Its rows, ascending, while they are few.
+    rows: Option<Vec<u32>>,
 }
 
 fn sparse_slot(dimension: Dimension) -> Option<usize> {
@@ -175,7 +190,6 @@ fn sparse_slot(dimension: Dimension) -> Option<usize> {
         Dimension::Source => 1,
         Dimension::Correlation => 2,
         Dimension::OnBehalfOf => 3,
-        Dimension::Causation => 4,
         _ => return None,
     })
 }
@@ -197,9 +211,10 @@ impl MemIndex {
             subject_text: String::new(),
             ids: Chains::default(),
             keys: Chains::default(),
+            causes: Chains::default(),
             sparse: Default::default(),
             type_names: Vec::new(),
-            last_type: (0, false),
+            last_type: (0, None),
         }
     }
 
@@ -238,8 +253,16 @@ impl MemIndex {
         } else if let Some(last) = self.zones.last_mut() {
             last.join(zone);
         }
-        if self.last_type != (terms.event_type, true) {
-            self.learn_type(terms.event_type, event_type);
+        if self.last_type.0 != terms.event_type || self.last_type.1.is_none() {
+            self.last_type = (terms.event_type, self.learn_type(terms.event_type, event_type));
+        }
+        if let Some(of_type) = self.last_type.1.and_then(|at| self.type_names.get_mut(at))
+            && let Some(rows) = &mut of_type.rows
+        {
+            match rows.len() < TYPE_ROWS_MAX {
+                true => rows.push(row),
+                false => of_type.rows = None,
+            }
         }
     }
 
@@ -300,12 +323,36 @@ impl MemIndex {
         self.local(row).map(|_| row)
     }
 
-    fn learn_type(&mut self, hash: u64, name: &str) {
-        self.last_type = (hash, true);
-        if self.type_names.len() > TYPE_NAMES_MAX || self.type_names.iter().any(|(known, _)| *known == hash) {
-            return;
+    /// The place of a type among the names; `None` if there are too many to keep.
+    fn learn_type(&mut self, hash: u64, name: &str) -> Option<usize> {
+        if let Some(at) = self.type_names.iter().position(|known| known.hash == hash) {
+            return Some(at);
         }
-        self.type_names.push((hash, name.into()));
+        if self.type_names.len() > TYPE_NAMES_MAX {
+            return None;
+        }
+        self.type_names.push(TypeName { hash, name: name.into(), rows: Some(Vec::new()) });
+        Some(self.type_names.len() - 1)
+    }
+
+    /// The rows of types within a range, if each is known and has few; of a type that has no row here, none.
+    fn rows_of_types(&self, hashes: &[u64], rows: &std::ops::Range<u32>, out: &mut Vec<u32>) -> bool {
+        if self.type_names.len() > TYPE_NAMES_MAX {
+            return false;
+        }
+        let known = |hash: &u64| self.type_names.iter().find(|known| known.hash == *hash);
+        let lists: Option<Vec<&Vec<u32>>> = hashes.iter().filter_map(known).map(|known| known.rows.as_ref()).collect();
+        let Some(lists) = lists else { return false };
+        let before = out.len();
+        for list in &lists {
+            let within = |row: &u32| *row < rows.start;
+            let (start, end) = (list.partition_point(within), list.partition_point(|row| *row < rows.end));
+            out.extend(list.get(start..end).unwrap_or_default());
+        }
+        if lists.len() > 1 {
+            out[before..].sort_unstable();
+        }
+        true
     }
 
     /// Adds a further term of the row pushed last.
@@ -313,6 +360,7 @@ impl MemIndex {
         let row = self.end_row() - 1;
         match dimension {
             Dimension::Key => self.keys.add(hash, row),
+            Dimension::Causation => self.causes.add(hash, row),
             other => {
                 if let Some(slot) = sparse_slot(other) {
                     self.sparse[slot].push((hash as u32, row));
@@ -372,7 +420,11 @@ impl MemIndex {
         rows: std::ops::Range<u32>,
         out: &mut Vec<u32>,
     ) {
+        if dimension == Dimension::Type && self.rows_of_types(hashes, &rows, out) {
+            return;
+        }
         let column = match dimension {
+            Dimension::Causation => return self.caused_rows(hashes, &rows, out),
             Dimension::Kind => &self.kinds,
             Dimension::Type => &self.types,
             Dimension::Actor => &self.actors,
@@ -410,6 +462,16 @@ impl MemIndex {
         }
     }
 
+    fn caused_rows(&self, hashes: &[u64], rows: &std::ops::Range<u32>, out: &mut Vec<u32>) {
+        let before = out.len();
+        for hash in hashes {
+            let newest_first = self.causes.rows(*hash).take_while(|row| *row >= rows.start);
+            out.extend(newest_first.filter(|row| *row < rows.end));
+        }
+        // An event has one cause, so no row comes twice.
+        out[before..].sort_unstable();
+    }
+
     /// The minima and maxima of the rows from `first_row + n * ZONE_ROWS` on.
     pub(crate) fn zones(&self) -> &[Zone] {
         &self.zones
@@ -417,7 +479,8 @@ impl MemIndex {
 
     /// The distinct types with their hashes; `None` if there are too many to keep.
     pub(crate) fn type_names(&self) -> Option<impl Iterator<Item = (&str, u64)>> {
-        (self.type_names.len() <= TYPE_NAMES_MAX).then(|| self.type_names.iter().map(|(hash, name)| (&**name, *hash)))
+        (self.type_names.len() <= TYPE_NAMES_MAX)
+            .then(|| self.type_names.iter().map(|known| (&*known.name, known.hash)))
     }
 
     /// Memory taken, in bytes.
@@ -433,7 +496,12 @@ impl MemIndex {
             + self.ids.bytes()
             + self.keys.bytes()
             + self.sparse.iter().map(|pairs| pairs.capacity() * 8).sum::<usize>()
-            + self.type_names.iter().map(|(_, name)| name.len() + 32).sum::<usize>()
+            + self.causes.bytes()
+            + self
+                .type_names
+                .iter()
+                .map(|known| known.name.len() + 56 + known.rows.as_ref().map_or(0, |rows| rows.capacity() * 4))
+                .sum::<usize>()
     }
 }
 

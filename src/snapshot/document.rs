@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Loaded;
 use super::load::load_as;
-use crate::catalog::{Action, Catalog};
+use crate::catalog::{Action, Catalog, Table};
 use crate::error::Result;
 use crate::event::EventRef;
 use crate::json::Document;
@@ -103,6 +103,11 @@ impl Reader {
         let Some(table) = catalog.table_of_kind(subject::kind_of(subject)) else {
             return self.document_by(subject, None);
         };
+        self.row(subject, table)
+    }
+
+    /// The same of a row of a table that is at hand.
+    pub(crate) fn row(&self, subject: &str, table: &Table) -> Result<Option<Loaded<Folded>>> {
         let id = Catalog::definition_id(table).max(MERGED + 1);
         self.document_by(subject, Some(&Rules { id, action_of: &|event_type| table.action_of(event_type) }))
     }

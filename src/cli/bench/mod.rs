@@ -18,6 +18,7 @@ mod sample;
 mod sealed;
 mod slowest;
 mod state;
+mod workers;
 mod workload;
 mod writer;
 
@@ -137,7 +138,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let began = Instant::now();
     let bar = progress::endless("measuring");
     let mut report = Report::new(&parent);
-    let steps: [(&str, Step); 13] = [
+    let steps: [(&str, Step); 14] = [
         ("synced appends and the bare sync", append::synced),
         ("appends of many threads", append::threads),
         ("tickets in flight", append::tickets),
@@ -146,6 +147,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         ("the slowest of many written appends", slowest::written),
         ("reads", read::all),
         ("subscribers and projections", fanout::all),
+        ("workers", workers::all),
         ("states", state::all),
         ("requests and answers", flow::all),
         ("sealed segments", sealed::large),
