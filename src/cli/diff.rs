@@ -280,11 +280,7 @@ mod tests {
         let words = |word: &str| format!("\"{} {word} {}\"", "alpha beta ".repeat(10), "gamma delta ".repeat(10));
         assert_eq!(
             shown(Some(&words("old")), Some(&words("new"))),
-            ["- …pha beta alpha beta  old gamma delta gam…", "+ …pha beta alpha beta  new gamma delta gam…"].map(
-                |line| line
-                    .replace("pha beta alpha beta  old", "a beta alpha beta  old")
-                    .replace("pha beta alpha beta  new", "a beta alpha beta  new")
-            )
+            ["- …eta alpha beta  old gamma delta gamm…", "+ …eta alpha beta  new gamma delta gamm…"]
         );
     }
 

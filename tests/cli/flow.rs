@@ -358,10 +358,10 @@ fn a_requests_life_and_its_reasons_are_told() {
     assert_eq!(lines[..3], ["request 5: notes.update of note/n-1", "validated at position 9", ""]);
     for (line, words) in lines[5..].iter().zip([
         &["5", "requested", "agent:scribe for alice"][..],
-        &["6", "  asked", "system:flow", "an agent wants it, and no grant covers it"],
-        &["7", "  annals.flow.denied", "user:bob"],
-        &["8", "  approved", "user:alice", "fine"],
-        &["9", "  validated", "agent:scribe for alice"],
+        &["6", "    asked", "system:flow", "an agent wants it, and no grant covers it"],
+        &["7", "    annals.flow.denied", "user:bob"],
+        &["8", "    approved", "user:alice", "fine"],
+        &["9", "    validated", "agent:scribe for alice"],
     ]) {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line:?}");
     }

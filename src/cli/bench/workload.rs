@@ -11,7 +11,8 @@ pub(super) const SUBJECTS: u64 = 10_000;
 const ACTORS: u64 = 500;
 
 static CORE: LazyLock<Catalog> = LazyLock::new(Catalog::core);
-const ACTIONS: [&str; 3] = ["create", "update", "delete"];
+/// None is an action of the catalogue, whose types a bare store does not take.
+const ACTIONS: [&str; 3] = ["created", "updated", "deleted"];
 /// What bare tables are appended with, outside of any flow.
 const PHASES: [&str; 2] = ["recorded", "observed"];
 const WORDS: [&str; 16] = [
