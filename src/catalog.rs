@@ -7,6 +7,7 @@
 //! The tables of a store are the nine core ones and those that were added, each by an event of the store
 //! (`annals.table.added`), so that every process sees the same ones and a reader of the past the old ones.
 
+mod constants;
 mod names;
 
 use std::fmt;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::subject;
+
+pub use constants::types;
 
 /// The type of the event that adds a table, or changes what it adopts and indexes.
 pub(crate) const TABLE_ADDED: &str = "annals.table.added";

@@ -164,7 +164,7 @@ mod worker;
 
 pub use actor::{Actor, ActorKind, ActorRef};
 pub use append::{Append, Appended, Expected};
-pub use catalog::{Action, Catalog, Phase, Table};
+pub use catalog::{Action, Catalog, Phase, Table, types};
 pub use checkpoint::Checkpoint;
 pub use error::{AppendError, BoxError, Corruption, Error, ErrorKind, Result};
 pub use event::{Event, EventRef, LogId, NewEvent};

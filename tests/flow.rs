@@ -84,7 +84,7 @@ impl Pod {
 
     pub(crate) fn digest(&self, request: RequestId) -> String {
         let pending = self.flow.pending(1000).unwrap();
-        pending.into_iter().find(|pending| pending.request == request).unwrap().digest.unwrap()
+        pending.into_iter().find(|pending| pending.request == request).unwrap().digest
     }
 
     pub(crate) fn approve(&self, request: RequestId, by: Actor) -> annals::Result<annals::Answered> {

@@ -80,8 +80,10 @@ fn order(store: &Store, url: &str) -> Position {
 fn deliver(store: &Store) -> annals::WorkerHandle {
     let soon = Duration::from_millis(5);
     let worker = store.worker("webhooks").backoff(soon, soon);
-    webhooks::deliver(store, worker, |subscription| (subscription == "webhookSubscription/w-1").then(|| SECRET.to_owned()))
-        .unwrap()
+    webhooks::deliver(store, worker, |subscription| {
+        (subscription == "webhookSubscription/w-1").then(|| SECRET.to_owned())
+    })
+    .unwrap()
 }
 
 /// The example of the specification's own libraries.

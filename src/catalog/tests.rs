@@ -46,7 +46,8 @@ fn names_that_would_collide_are_refused() {
     let refused = |table: Table| catalog.clone().with(table).unwrap_err().kind();
     assert_eq!(refused(Table::new("events")), ErrorKind::Reserved);
     assert_eq!(refused(Table::new("Search")), ErrorKind::Reserved);
-    assert_eq!(refused(Table::new("entities")), ErrorKind::Reserved);
+    assert_eq!(refused(Table::new("Entities")), ErrorKind::Reserved);
+    assert_eq!(refused(Table::new("entities").with_kind("thing")), ErrorKind::Conflict);
     assert_eq!(refused(Table::new("annals_x")), ErrorKind::Reserved);
     assert_eq!(refused(Table::new("sqlite_x")), ErrorKind::Reserved);
     assert_eq!(refused(Table::new("Notes").with_kind("x")), ErrorKind::Conflict);
@@ -74,4 +75,37 @@ fn a_table_stands_in_an_event_and_comes_back() {
     let text = serde_json::to_string(&table).unwrap();
     assert_eq!(serde_json::from_str::<Table>(&text).unwrap(), table);
     assert_eq!(serde_json::from_str::<Table>(r#"{"name":"a","kind":"b"}"#).unwrap(), Table::new("a").with_kind("b"));
+}
+
+#[test]
+fn a_core_table_can_be_given_rules_and_fields_to_look_by() {
+    let catalog = Catalog::core().with(Table::new("entities").with_rules("secrets").indexing("name")).unwrap();
+    assert_eq!((catalog.tables().len(), catalog.own_tables().len()), (9, 0));
+    assert_eq!(catalog.table("entities").unwrap().rules(), Some("secrets"));
+    assert_eq!(catalog.table_of_kind("entity").unwrap().name(), "entities");
+}
+
+#[test]
+fn the_constants_are_the_types_that_the_core_tables_generate() {
+    use crate::catalog::types as t;
+    let constants: Vec<&str> = [
+        t::entities::ALL,
+        t::documents::ALL,
+        t::documentVersions::ALL,
+        t::chatThreads::ALL,
+        t::conversationMessages::ALL,
+        t::webhookSubscriptions::ALL,
+        t::apiKeys::ALL,
+        t::tags::ALL,
+        t::agents::ALL,
+    ]
+    .concat();
+    let catalog = Catalog::core();
+    let mut generated: Vec<String> = catalog.event_types().chain(catalog.decision_types()).collect();
+    generated.retain(|name| name != WEBHOOK_DELIVER_REQUESTED);
+    let mut sorted = constants.clone();
+    sorted.sort_unstable();
+    generated.sort_unstable();
+    assert_eq!(sorted, generated);
+    assert_eq!(t::apiKeys::DELETE_STALE, "apiKeys.delete.stale");
 }

@@ -49,18 +49,16 @@ fn ask(args: &Args, by: &Actor, path: &Path, format: Format, out: &mut Out) -> D
     }
     let flow = door::view(path)?;
     let entry = outcome::entry(&flow, request, path)?;
-    let (Phase::Asked, Some(digest), false) =
-        (entry.request.state, entry.request.digest.clone(), entry.outcome.is_final())
-    else {
+    if entry.request.state != Phase::Asked || entry.outcome.is_final() {
         return Err(not_asked(&entry.request, &entry.outcome, path));
-    };
+    }
     requests::block(&entry.request, None, out)?;
     out.flush()?;
     tell(&format!("\n{} ", out.paint.bold(&format!("Approve it as {by}? [y/N]"))));
     let mut line = String::new();
     io::stdin().read_line(&mut line).map_err(|error| Failure::io("read the answer", &error))?;
     match line.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(digest),
+        "y" | "yes" => Ok(entry.request.digest.clone()),
         _ => {
             out.line("nothing was decided: it still waits")?;
             Err(Failure::Quiet(Code::Asked))

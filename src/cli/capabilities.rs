@@ -45,7 +45,8 @@ struct Answer {
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.store.path()?;
     let failed = |error| Failure::of_flow(&error, &path);
-    let catalog = open::reading(&path)?.catalog().map_err(failed)?;
+    let store = open::reading(&path)?;
+    let catalog = store.catalog().map_err(failed)?;
     let flow = door::view(&path)?;
     let policy = flow.policy().map_err(failed)?;
     let now = annals::Timestamp::now();
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         decision_types: catalog.decision_types().count(),
         tables: catalog.tables().len(),
         own_tables: catalog.own_tables().len(),
-        workers: 0,
+        workers: store.workers().map_err(failed)?.len(),
         policy: policy.code.unwrap_or_else(|| "default".to_owned()),
         rules: annals::RuleSet::parse(&policy.rules).map_or(0, |rules| rules.rules().len()),
         grants: flow.grants().map_err(failed)?.iter().filter(|grant| grant.is_live(now)).count(),

@@ -187,7 +187,7 @@ fn command(request: &Pending, path: &Path, reader: Option<&Actor>, out: &mut Out
     if request.state != Phase::Asked {
         return Ok(());
     }
-    let digest = request.digest.as_deref().unwrap_or_default();
+    let digest = &request.digest;
     let by = answerer(request, reader);
     let command = format!("annals approve {} {} --actor {by} --seen {digest}", shell_word(path), request.request);
     // Never cut nor broken: it is there to be copied.

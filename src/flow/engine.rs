@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -50,6 +50,10 @@ pub(crate) struct Engine {
     /// The position of the index, for who only wants to know whether there is something new. Written under the lock of
     /// the index; who reads less looks once too often.
     seen: AtomicU64,
+    /// Appends of requests that are under way here; whoever makes them looks at what they brought.
+    own: AtomicUsize,
+    /// How often something was found that is to be done.
+    stirred: AtomicU64,
     clock: Arc<dyn Clock>,
     /// Tells the time as the log does: a clock that jumps ahead is not believed, so it ends nothing.
     keeper: Mutex<Timekeeper>,
@@ -78,6 +82,8 @@ impl Engine {
             rules,
             agent_waiting_max,
             seen: AtomicU64::new(0),
+            own: AtomicUsize::new(0),
+            stirred: AtomicU64::new(0),
             clock,
             keeper,
         }
@@ -109,9 +115,21 @@ impl Engine {
         self.seen.fetch_max(position.get(), Ordering::Relaxed);
     }
 
-    /// Whether the log has events that were not looked at.
-    pub(crate) fn has_news(&self) -> bool {
-        self.store.inner.log.tail().get() > self.seen.load(Ordering::Relaxed)
+    /// How often something was found that is to be done, for [`Engine::has_news`].
+    pub(crate) fn stirred(&self) -> u64 {
+        self.stirred.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log has events that nobody looks at, or something was found since that is to be done.
+    pub(crate) fn has_news(&self, stirred: u64) -> bool {
+        let is_behind = self.store.inner.log.tail().get() > self.seen.load(Ordering::Relaxed);
+        (is_behind && self.own.load(Ordering::Relaxed) == 0) || self.stirred() > stirred
+    }
+
+    /// For as long as it lives, what is appended here is looked at by whoever appends it.
+    pub(crate) fn under_way(&self) -> UnderWay<'_> {
+        self.own.fetch_add(1, Ordering::Relaxed);
+        UnderWay(&self.own)
     }
 
     /// Looks at the log as it is now.
@@ -121,6 +139,7 @@ impl Engine {
         let reader = self.store.reader();
         index.catch_up(&reader)?;
         self.note(index.position);
+        self.stirred.store(index.stirred, Ordering::Relaxed);
         step(&mut Look { index: &mut index, reader: &reader, now })
     }
 
@@ -175,6 +194,15 @@ impl Engine {
     /// anything happens outside of the log.
     pub(crate) fn make_durable(&self) -> Result<()> {
         self.store.sync()
+    }
+}
+
+/// See [`Engine::under_way`].
+pub(crate) struct UnderWay<'e>(&'e AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -131,6 +131,8 @@ pub(crate) struct Index {
     names: HashMap<Box<str>, Arc<str>>,
     lists: HashMap<Vec<String>, Arc<[String]>>,
     pub(crate) always: Always,
+    /// How often something was found that is to be done.
+    pub(crate) stirred: u64,
 }
 
 /// What no decision may overlook: who may do what, and who is told.
@@ -253,6 +255,7 @@ impl Index {
                 let under = event.causation();
                 let ids = self.live.iter().filter(|(_, live)| live.grant == under).map(|(id, _)| *id);
                 self.todo.extend(ids.collect::<Vec<_>>());
+                self.stirred += 1;
             }
             _ => {}
         }
@@ -284,6 +287,7 @@ impl Index {
             *self.waiting.entry(Arc::clone(&live.actor)).or_default() += 1;
         }
         if live.phase != Phase::Asked || live.moved.is_some() {
+            self.stirred += 1;
             self.todo.insert(id);
         }
         self.due.extend(live.due().map(|time| (time, id)));
@@ -354,6 +358,7 @@ impl Index {
             {
                 live.moved = Some((event.position(), event.recorded_at()));
                 if live.phase != Phase::Requested {
+                    self.stirred += 1;
                     self.todo.insert(id);
                 }
             }

@@ -32,6 +32,7 @@ impl Engine {
     /// Makes a request.
     pub(crate) fn request(&self, request: &Request) -> Result<Ticketed> {
         let generated = generated_id(request);
+        let _under_way = self.under_way();
         let made = self.act(|look| {
             if self.made_before(look, request)?.is_some() {
                 return Ok(None);

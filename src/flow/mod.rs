@@ -55,11 +55,12 @@ pub use list::RequestEntry;
 pub use outcome::{AlreadyDecided, Answered, Outcome, OutcomeFields, Ticketed};
 pub use payload::StaleBecause;
 pub use policy::{DefaultPolicy, Policy, Proposal, Rule, RuleSet, Then, Verdict};
+pub use policy_test::{PolicyDifference, PolicyTest};
 pub use proposer::{Asks, Proposer};
 pub use request::{Deadline, Request, RequestId};
 pub use rules::{Change, NoteRules, Refusal, Rules, SecretRules};
 pub use rulings::{PolicyInForce, RoleEntry};
-pub use show::{Decision, Explanation, Page, Pending, PolicyDifference, PolicyTest, Trace};
+pub use show::{Decision, Explanation, Page, Pending, Trace};
 
 use engine::Engine;
 use runner::Runner;
@@ -87,8 +88,7 @@ use runner::Runner;
 /// let wish = flow.request(Request::update("notes", "n-1", &json!({"content": "B"})).by(scribe))?;
 /// let asked = &flow.pending_for(&Actor::user("alice"), 10)?[0];
 /// assert_eq!(asked.request, wish.request);
-/// let digest = asked.digest.clone().unwrap_or_default();
-/// flow.approve(wish.request, &digest, Actor::user("alice"), "fine")?;
+/// flow.approve(wish.request, &asked.digest, Actor::user("alice"), "fine")?;
 /// assert_eq!(store.reader().document("note/n-1")?.unwrap().state.document.unwrap().to_json(), r#"{"content":"B"}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -242,13 +242,8 @@ impl Flow {
     ///
     /// # Errors
     /// As [`Flow::approve`] and [`Flow::request`].
-    pub fn amend(
-        &self,
-        request: impl Into<RequestId>,
-        by: Actor,
-        change: &(impl serde::Serialize + ?Sized),
-    ) -> Result<Answered> {
-        let data = serde_json::to_vec(change)
+    pub fn amend(&self, request: impl Into<RequestId>, by: Actor, change: impl serde::Serialize) -> Result<Answered> {
+        let data = serde_json::to_vec(&change)
             .map_err(|error| crate::error::Error::invalid(format!("the change cannot be written as JSON: {error}")))?;
         self.engine.amend(request.into(), &by, &data, "")
     }

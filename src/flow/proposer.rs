@@ -60,7 +60,7 @@ impl Proposer {
     ///
     /// # Errors
     /// `Denied` if it is another's; else as [`Flow::amend`].
-    pub fn amend(&self, request: impl Into<RequestId>, change: &(impl serde::Serialize + ?Sized)) -> Result<Answered> {
+    pub fn amend(&self, request: impl Into<RequestId>, change: impl serde::Serialize) -> Result<Answered> {
         let id = self.own(request.into())?;
         self.flow.amend(id, self.actor.clone(), change)
     }

@@ -7,7 +7,7 @@ use super::answer::{Denial, Ruling};
 use super::authority::{GRANT_GIVEN, GRANT_REVOKED, POLICY_SET, PolicySet, ROLE_SET, Role, RoleSet};
 use super::grant::{GivenGrant, Grant, GrantId};
 use super::policy::RuleSet;
-use super::show::PolicyTest;
+use super::policy_test::PolicyTest;
 use crate::actor::{Actor, ActorKind};
 use crate::error::{Error, Result};
 use crate::limits;

@@ -64,6 +64,7 @@ fn run(engine: &Engine, stop: &AtomicBool) {
     let mut pause = PAUSE_MIN;
     let mut kept = engine.index.lock().position;
     while !stop.load(Ordering::Relaxed) {
+        let stirred = engine.stirred();
         match engine.round(&mut waiting) {
             Ok(round) => {
                 pause = PAUSE_MIN;
@@ -76,7 +77,7 @@ fn run(engine: &Engine, stop: &AtomicBool) {
                 }
                 drop(index);
                 let wait = round.next.unwrap_or(WAIT_MAX).min(WAIT_MAX);
-                if !wait_for(engine, &mut news, wait, stop) {
+                if !wait_for(engine, stirred, &mut news, wait, stop) {
                     return;
                 }
             }
@@ -94,12 +95,12 @@ fn run(engine: &Engine, stop: &AtomicBool) {
 ///
 /// Whoever requests deals with most of it in the same append, and would pay for each time that this thread is woken: so
 /// while there is work it looks now and then by itself, and has itself woken only once there was none for a while.
-fn wait_for(engine: &Engine, news: &mut Subscription, wait: Duration, stop: &AtomicBool) -> bool {
+fn wait_for(engine: &Engine, stirred: u64, news: &mut Subscription, wait: Duration, stop: &AtomicBool) -> bool {
     let until = Instant::now() + wait;
     let mut tail = engine.store.inner.log.tail();
     let mut quiet = 0;
     loop {
-        if engine.has_news() || stop.load(Ordering::Relaxed) || Instant::now() >= until {
+        if engine.has_news(stirred) || stop.load(Ordering::Relaxed) || Instant::now() >= until {
             return true;
         }
         let now = engine.store.inner.log.tail();

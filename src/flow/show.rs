@@ -12,6 +12,7 @@ use super::life::{Life, actor_of};
 use super::outcome::Outcome;
 use super::payload;
 use super::policy::{RuleSet, Verdict};
+use super::policy_test::PolicyTest;
 use super::request::RequestId;
 use super::rows::Facts;
 use super::wanted::Wanted;
@@ -83,9 +84,9 @@ pub struct Pending {
     /// carried out.
     #[serde(serialize_with = "as_text")]
     pub state: Phase,
-    /// What an approval has to name; none while nobody was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    /// What an approval has to name; empty while nobody was asked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub digest: String,
     /// The type of its `requested` event.
     #[serde(rename = "type")]
     pub event_type: String,
@@ -459,7 +460,7 @@ pub(crate) fn told(look: &Look<'_>, life: &Life, wanted: Wanted, differences: Ve
         request: id,
         position: life.last(),
         state: life.phase(),
-        digest: asked.as_ref().map(|asked| asked.digest.clone()).or(approved),
+        digest: asked.as_ref().map(|asked| asked.digest.clone()).or(approved).unwrap_or_default(),
         event_type: life.requested.event_type().to_owned(),
         action: life.action,
         table: life.table.name().to_owned(),
@@ -495,5 +496,3 @@ pub(crate) fn differences(look: &Look<'_>, wanted: &Wanted) -> Result<Vec<FieldC
     }
     Ok(changes)
 }
-
-pub use super::policy_test::{PolicyDifference, PolicyTest};

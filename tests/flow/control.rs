@@ -35,7 +35,7 @@ fn what_is_asked_over_the_socket_is_done_by_the_flow_and_its_rules() {
         Request::update("notes", "n-1", &json!({"content": "B"})).by(scribe()).answer_by(Duration::from_secs(60));
     let Reply::Made { ticketed, outcome } = Flow::send(directory.path(), &request(wish)).unwrap() else { panic!() };
     assert_eq!(outcome, Outcome::Pending);
-    let seen = flow.pending(10).unwrap()[0].digest.clone().unwrap();
+    let seen = flow.pending(10).unwrap()[0].digest.clone();
     let approve = |by| Command::Approve { request: ticketed.request, seen: seen.clone(), by, reason: "ok".to_owned() };
     assert_eq!(Flow::send(directory.path(), &approve(bob())).unwrap_err().kind(), ErrorKind::Denied);
     let Reply::Answered { answered } = Flow::send(directory.path(), &approve(alice())).unwrap() else { panic!() };

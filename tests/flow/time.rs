@@ -45,7 +45,7 @@ impl Timed {
 
     fn digest(&self, id: annals::RequestId) -> String {
         let waiting = self.flow.pending(10).unwrap();
-        waiting.into_iter().find(|pending| pending.request == id).unwrap().digest.unwrap()
+        waiting.into_iter().find(|pending| pending.request == id).unwrap().digest
     }
 }
 

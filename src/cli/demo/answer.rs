@@ -41,7 +41,7 @@ pub(super) fn scene(set: &Set, stage: &mut Stage<'_>) -> Done {
         let new = to.map(|to| stage.out.paint.green(&format!("+ {to}"))).unwrap_or_default();
         stage.line(format_args!("{}: {old}{new}", change.path))?;
     }
-    let (id, digest) = (asked.request.to_string(), asked.digest.unwrap_or_default());
+    let (id, digest) = (asked.request.to_string(), asked.digest);
     let user = format!("user:{OWNER}");
     stage.run(&["approve", &store, &id, "--actor", &user, "--seen", &digest])
 }
@@ -58,7 +58,7 @@ pub(super) fn left(set: &Set) -> Done<String> {
             newest(set, IN_THE_END)?
         }
     };
-    let (store, digest) = (shell_word(&set.store), asked.digest.unwrap_or_default());
+    let (store, digest) = (shell_word(&set.store), asked.digest);
     Ok(format!("annals approve {store} {} --actor user:{OWNER} --seen {digest}", asked.request))
 }
 
