@@ -85,8 +85,7 @@ fn all_agree(path: &Path, what: &str) -> (Option<Outcome>, bool) {
             return (None, false);
         }
     };
-    let (expected, helped) = replay(&alone);
-    assert!(!helped, "nothing is decoded ahead without room for it");
+    let (expected, _) = replay(&alone);
     let store = opened(path, true).unwrap();
     let (found, helped) = replay(&store);
     assert!(found == expected, "{what}, decoded ahead: {} instead of {}", found.end, expected.end);

@@ -33,7 +33,8 @@ pub(super) fn all(scratch: &Scratch, effort: Effort, report: &mut Report) -> Don
     one_step(scratch, effort, report)?;
     threads(scratch, effort, report)?;
     through_the_thread(scratch, effort, report)?;
-    waiting(scratch, effort, report)
+    waiting(scratch, effort, report)?;
+    long_past(scratch, effort, report)
 }
 
 fn start(store: &Store, path: &Path) -> Done<Flow> {
@@ -196,12 +197,33 @@ fn waiting(scratch: &Scratch, effort: Effort, report: &mut Report) -> Done {
             return Err(Failure::new(Code::Failure, "a page of requests that wait is not full"));
         }
     }
-    report.add(
-        Row::time("aims", "a page of a hundred requests that wait", &mut pages).aiming(PAGE_AIM).noting(note.clone()),
-    );
+    let row = Row::time("aims", "a page of a hundred requests that wait", &mut pages);
+    report.add(row.aiming(PAGE_AIM).noting(note));
     drop(flow);
     close(&store, &path)?;
+    remove(&path);
+    Ok(())
+}
 
+/// A store of as many requests that were made, and one that waits.
+fn long_past(scratch: &Scratch, effort: Effort, report: &mut Report) -> Done {
+    let path = scratch.fresh("flow");
+    let store = open(&path, WRITTEN)?;
+    let failed = |error: annals::Error| Failure::of_store(&error, &path);
+    let flow = start(&store, &path)?;
+    for number in 0..effort.events {
+        if number % 1000 == 0 {
+            unless_interrupted()?;
+        }
+        flow.request(create(number)).map_err(failed)?;
+    }
+    for number in 0..effort.runs.max(3) {
+        let wish = Request::create("entities", &json!({"number": number})).by(Actor::external("feed"));
+        flow.request(wish).map_err(failed)?;
+    }
+    drop(flow);
+    close(&store, &path)?;
+    let note = format!("{} were done", text::counted(effort.events, "request"));
     let (mut starts, mut explains) = (Latencies::default(), Latencies::default());
     for _ in 0..effort.runs.max(3) {
         unless_interrupted()?;

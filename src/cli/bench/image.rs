@@ -14,9 +14,22 @@ use crate::cli::fail::{Done, Failure};
 /// The newest segments, which are copied: recovery or the writer may still write to them.
 const COPIED: usize = 4;
 
+/// How often a copy is begun again.
+const TRIES: u32 = 20;
+
 /// Takes an image of a store.
 pub(super) fn take(store: &Path, image: &Path) -> Done {
-    copy_directory(store, image).map_err(|error| Failure::io(format_args!("copy {}", store.display()), &error))
+    let mut tries = 0;
+    loop {
+        match copy_directory(store, image) {
+            // A segment was sealed between the look at the directory and the copy: its other form may have been missed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {
+                tries += 1;
+                super::remove(image);
+            }
+            done => return done.map_err(|error| Failure::io(format_args!("copy {}", store.display()), &error)),
+        }
+    }
 }
 
 fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
@@ -44,7 +57,7 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     match fs::copy(from, to) {
         Ok(_) => File::open(to)?.sync_all(),
         // Unfinished work that went away meanwhile, as it does.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && from.extension() != Some(OsStr::new("raw")) => Ok(()),
         Err(error) => Err(error),
     }
 }
