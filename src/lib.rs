@@ -156,7 +156,7 @@ mod snapshot;
 mod sql;
 mod store;
 pub mod subject;
-mod tables;
+mod table_events;
 pub mod time;
 mod trace;
 mod verify;

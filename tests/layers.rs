@@ -42,7 +42,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("store", 6),
     ("options", 6),
     ("import", 6),
-    ("tables", 6),
+    ("table_events", 6),
     ("boundary", 6),
     ("inspect", 6),
     ("describe", 6),

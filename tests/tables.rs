@@ -192,8 +192,11 @@ fn random(rng: &mut Rng, second: &mut i64) -> NewEvent {
         _ => format!(r#"{{"f{}":{},"a":"word{} und"}}"#, rng.below(12), rng.below(100), rng.below(50)),
     };
     let event = event(&event_type, &subject, &data, *second);
+    // What was adopted is appended by users and systems alone.
+    let is_free = event_type == "other";
     match rng.below(4) {
         0 => event,
+        1 | 2 if !is_free => event.actor(Actor::system("scribe")),
         1 => event.actor(Actor::agent("scribe")),
         2 => event.actor(Actor::new(annals::ActorKind::Unknown, "alice")),
         _ => event.actor(Actor::user(rng.text(&["alice", "bob"]))).on_behalf_of("carol"),

@@ -159,7 +159,7 @@ fn an_amended_request_takes_the_place_of_the_old_one_in_one_append() {
     pod.note("n-1", "A");
     let wish = pod.update("n-1", "B", scribe());
     let digest = pod.digest(wish);
-    let done = pod.flow.amend(wish, scribe(), &json!({"content": "C"})).unwrap();
+    let done = pod.flow.amend(wish, scribe(), json!({"content": "C"})).unwrap();
     let new = done.successor.unwrap();
     assert_eq!(done.outcome, Outcome::Withdrawn);
     assert_eq!(pod.events(&Query::all().caused_by(wish).types(["notes.update.requested"]))[0].position(), new.request);
@@ -169,15 +169,15 @@ fn an_amended_request_takes_the_place_of_the_old_one_in_one_append() {
 
     // A decider's edit: rejected, and asked for by the decider, for whom it is their own.
     let wish = pod.update("n-1", "D", scribe());
-    let done = pod.flow.amend(wish, alice(), &json!({"content": "E"})).unwrap();
+    let done = pod.flow.amend(wish, alice(), json!({"content": "E"})).unwrap();
     assert!(matches!(done.outcome, Outcome::Rejected { .. }));
     assert!(matches!(pod.outcome(done.successor.unwrap().request), Outcome::Validated { .. }));
     assert_eq!(pod.row("note/n-1"), json!({"content": "E"}));
     let rejected = pod.events(&Query::all().caused_by(wish).types(["notes.update.rejected"]));
     assert_eq!(rejected[0].json::<Value>().unwrap()["edited"], true);
-    assert_eq!(pod.flow.amend(wish, bob(), &json!({})).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(pod.flow.amend(wish, bob(), json!({})).unwrap_err().kind(), ErrorKind::Conflict);
     let wish = pod.update("n-1", "F", scribe());
-    assert_eq!(pod.flow.amend(wish, bob(), &json!({})).unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(pod.flow.amend(wish, bob(), json!({})).unwrap_err().kind(), ErrorKind::Denied);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_proposer_can_ask_and_nothing_else() {
     let others = pod.flow.request(Request::delete("notes", "n-1").by(Actor::agent("other"))).unwrap();
     assert_eq!(mine.outcome(others.request, Duration::ZERO).unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(mine.withdraw(others.request).unwrap_err().kind(), ErrorKind::Denied);
-    let amended = mine.amend(wish.request, &json!({"content": "C"})).unwrap().successor.unwrap();
+    let amended = mine.amend(wish.request, json!({"content": "C"})).unwrap().successor.unwrap();
     assert_eq!(mine.withdraw(amended.request).unwrap().outcome, Outcome::Withdrawn);
     assert_eq!(pod.row("note/n-1"), json!({"content": "A"}));
 }
