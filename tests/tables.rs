@@ -192,13 +192,10 @@ fn random(rng: &mut Rng, second: &mut i64) -> NewEvent {
         _ => format!(r#"{{"f{}":{},"a":"word{} und"}}"#, rng.below(12), rng.below(100), rng.below(50)),
     };
     let event = event(&event_type, &subject, &data, *second);
-    // What was adopted is appended by users and systems alone.
-    let is_free = event_type == "other";
+    // What was adopted, as these types all are at times, is appended by users and systems alone.
     match rng.below(4) {
         0 => event,
-        1 | 2 if !is_free => event.actor(Actor::system("scribe")),
-        1 => event.actor(Actor::agent("scribe")),
-        2 => event.actor(Actor::new(annals::ActorKind::Unknown, "alice")),
+        1 | 2 => event.actor(Actor::system("scribe")),
         _ => event.actor(Actor::user(rng.text(&["alice", "bob"]))).on_behalf_of("carol"),
     }
 }
