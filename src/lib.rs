@@ -12,7 +12,12 @@
 //! - No place for documents. An event holds up to 16 MiB, and a few kilobytes are better.
 //! - No way to change or delete an event.
 //!
-//! Planned for later releases, and not here yet: approval flows.
+//! # Requested, approved, validated
+//!
+//! A [`Flow`] puts every change of a row through `requested -> approved -> validated`, each an event of the log: a user's
+//! own goes straight through, an agent's waits for a person who approves the digest of what they saw, all else is decided
+//! by rules. What has to happen outside is the work of a worker ([`Store::worker`]). `docs/flow.md` and `docs/guide.md`
+//! tell more.
 //!
 //! # Example
 //!
@@ -111,10 +116,9 @@
 //! `default-features = false` and gets a small tree with no C but zstd. `tracing` tells what happens in the background to
 //! a subscriber of that crate. `sim` gives a simulated disk for crash tests; it is not part of the stable interface.
 //!
-//! The library starts at most six threads a store, one a projection, one a statement of SQL, and for a worker one and as
-//! many as it runs events at once; it prints nothing,
-//! installs no signal handler and never ends the
-//! process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
+//! The library starts at most six threads a store, one a projection, one a statement of SQL, one or two for a flow (and
+//! one for each program that asks at its control socket), and for a worker one and as many as it runs events at once; it
+//! prints nothing, installs no signal handler and never ends the process. How it works inside is told in `docs/architecture.md`, what stands in the files in `docs/format.md`.
 
 mod actor;
 mod append;
