@@ -114,7 +114,10 @@ impl FlowBuilder {
     }
 
     fn engine(self) -> Result<Engine> {
-        let index = keep::load(&self.store)?;
+        let mut index = keep::load(&self.store)?;
+        if let Some(newest) = self.store.reader().event(index.position)? {
+            index.recorded_at = newest.recorded_at();
+        }
         let engine = Engine::new(self.store, self.policy, self.rules, self.agent_waiting_max);
         *engine.index.lock() = index;
         engine.look(|_| Ok(()))?;

@@ -17,6 +17,7 @@ use crate::catalog::Phase;
 use crate::error::{AppendError, Result};
 use crate::event::NewEvent;
 use crate::log::commit::Ticket;
+use crate::position::Position;
 use crate::time::Timestamp;
 
 /// Requests that are dealt with before any of them is waited for.
@@ -35,8 +36,8 @@ pub(crate) struct Waiting {
     left: HashSet<RequestId>,
     /// Tried in vain: how often, and when again.
     later: HashMap<RequestId, (u32, Instant)>,
-    /// What was in force when those were left.
-    under: usize,
+    /// The newest event that said who may do what when those were left.
+    under: Position,
 }
 
 /// What a round came to.
@@ -229,10 +230,9 @@ enum Next {
 /// Requests that something is to be done about now; tells when more will be.
 fn due(look: &mut Look<'_>, waiting: &mut Waiting, round: &mut Round) -> Vec<RequestId> {
     let index = &*look.index;
-    let under = std::sync::Arc::as_ptr(&index.authority) as usize;
-    if waiting.under != under {
+    if waiting.under != index.ruled {
         waiting.left.clear();
-        waiting.under = under;
+        waiting.under = index.ruled;
     }
     let instant = Instant::now();
     waiting.later.retain(|id, _| index.live.contains_key(id));

@@ -1,6 +1,6 @@
 //! What the flow knows without reading: who may do what, which requests wait, and where their subjects stand.
 //!
-//! Derived: a fold of the log up to a position, kept in `projections/flow.state` now and then so that a start replays
+//! Derived: a fold of the log up to a position, kept in `projections/annals.flow.state` now and then so that a start replays
 //! only what came since. Whatever is decided on it is appended under the condition that nothing that matters came
 //! behind that position, so an index that is behind decides nothing wrong; it decides again.
 
@@ -133,6 +133,10 @@ pub(crate) struct Index {
     pub(crate) always: Always,
     /// How often something was found that is to be done.
     pub(crate) stirred: u64,
+    /// The newest event that says who may do what.
+    pub(crate) ruled: Position,
+    /// When the newest event was recorded: the log's time is never before it.
+    pub(crate) recorded_at: Timestamp,
 }
 
 /// What no decision may overlook: who may do what, and who is told.
@@ -173,7 +177,7 @@ impl Index {
         Ok(())
     }
 
-    /// What is known of a row, read if need be. `reader` must see no more than the index.
+    /// What is known of a row, read if need be. `reader` sees at least as much as the index.
     pub(crate) fn facts(&mut self, reader: &Reader, subject: &str) -> Result<Facts> {
         debug_assert!(reader.tail() >= self.position);
         if let Some(facts) = self.facts.get(subject) {
@@ -212,6 +216,7 @@ impl Index {
     /// Takes an event in; it is the next one, or one in between has no part in this.
     pub(crate) fn take(&mut self, event: &EventRef<'_>) {
         self.position = event.position();
+        self.recorded_at = self.recorded_at.max(event.recorded_at());
         if event.event_type().starts_with("annals.") {
             return self.take_authority(event);
         }
@@ -246,6 +251,7 @@ impl Index {
         if !Arc::make_mut(&mut self.authority).take(event) {
             return;
         }
+        self.ruled = event.position();
         match event.event_type() {
             crate::catalog::TABLE_ADDED => {
                 self.facts.clear();

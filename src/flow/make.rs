@@ -137,6 +137,7 @@ impl Engine {
         if is_plain && let Some(facts) = self.facts_after(&mut index, wanted, owner.as_deref(), done.last) {
             index.remember(&wanted.subject, facts);
             index.position = done.last;
+            index.recorded_at = index.recorded_at.max(done.recorded_at);
             self.note(index.position);
         }
     }

@@ -92,7 +92,7 @@ pub struct Asks {
     flow: Flow,
     actor: Actor,
     news: Subscription,
-    /// The newest `asked` event that was looked at.
+    /// Requests that were given out and still wait.
     seen: std::collections::BTreeSet<RequestId>,
 }
 

@@ -244,3 +244,17 @@ fn a_policy_that_is_code_is_recorded_and_others_leave_requests_open() {
     let sets = store.reader().count(&Query::all().types(["annals.policy.set"])).unwrap();
     assert_eq!(sets, 2);
 }
+
+#[test]
+fn what_was_left_to_another_program_is_decided_once_its_policy_no_longer_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = annals::Store::open(directory.path()).unwrap();
+    drop(annals::Flow::builder(&store).policy(NothingOnSundays).start().unwrap());
+    let flow = annals::Flow::builder(&store).start().unwrap();
+    let open = flow.request(Request::create("tags", &json!({"name": "x"})).by(alice())).unwrap().request;
+    let pause = std::time::Duration::from_millis(100);
+    assert_eq!(flow.outcome(open, pause).unwrap(), Outcome::Pending);
+    annals::Flow::builder(&store).background(false).policy(annals::DefaultPolicy::new()).start().unwrap();
+    let outcome = flow.outcome(open, std::time::Duration::from_secs(10)).unwrap();
+    assert!(matches!(outcome, Outcome::Validated { .. }), "{outcome:?}");
+}

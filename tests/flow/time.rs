@@ -117,3 +117,20 @@ fn a_clock_that_jumps_ahead_ends_nothing() {
     assert!(matches!(timed.outcome(wish), Outcome::Validated { .. }));
     let _ = Actor::user("x");
 }
+
+#[test]
+fn a_clock_that_was_set_back_is_not_before_what_is_recorded() {
+    let timed = timed();
+    timed.clock.advance(2 * HOUR);
+    timed.flow.request(Request::update("tags", "t", &json!({"name": "later"})).by(alice())).unwrap();
+    let Timed { clock, store, flow, directory } = timed;
+    drop(flow);
+    store.close().unwrap();
+    clock.set_wall(START);
+    let (_store, flow) = open(&directory, &clock);
+    let late = Request::update("tags", "t", &json!({"name": "B"})).by(alice());
+    let late = late.execute_by(annals::Timestamp::from_nanos(START + HOUR));
+    let made = flow.request(late).unwrap();
+    let outcome = flow.outcome(made.request, Duration::ZERO).unwrap();
+    assert!(matches!(outcome, Outcome::Rejected { by, .. } if by == "rule flow/deadline"));
+}
