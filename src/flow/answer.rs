@@ -7,7 +7,7 @@ use super::decide::{may_do, proposal};
 use super::engine::{Engine, Look};
 use super::index::Lapse;
 use super::life::{Life, actor_of};
-use super::make::{Made, generated_id, ticketed, within};
+use super::make::{Made, ticketed, within};
 use super::outcome::{AlreadyDecided, Answered};
 use super::payload;
 use super::request::{Request, RequestId};
@@ -95,7 +95,6 @@ impl Engine {
 
     /// Something else takes a request's place: by who made it, or by a person who was asked.
     pub(crate) fn amend(&self, id: RequestId, by: &Actor, data: &[u8], reason: &str) -> Result<Answered> {
-        let mut generated = None;
         self.answer(id, by, &mut |look, life| {
             let is_requester = is_same(by, &actor_of(&life.requested.as_ref()));
             let wanted = Wanted::of(life)?;
@@ -114,12 +113,9 @@ impl Engine {
                 wanted.says(Phase::Rejected, by.clone(), &rejected)
             };
             let request = successor(life, &wanted, by, is_requester, data);
-            let row = generated.get_or_insert_with(|| generated_id(&request)).clone();
-            // The old request no longer waits when the new one is judged.
-            let made = self.make(look, &request, &row, 1)?;
-            let append = self.append_of(look, vec![end], &made, &request);
-            // Neither may anybody have answered the old one meanwhile.
-            Ok((self.guarded(look, &wanted, None, append), Some(made)))
+            let made = self.make(look, &request, life.requested.subject_id(), 1)?;
+            // Both are about one subject, so nobody can have answered the old one meanwhile either.
+            Ok((self.append_of(look, vec![end], &made, &request), Some(made)))
         })
     }
 

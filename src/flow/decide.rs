@@ -98,8 +98,9 @@ impl Engine {
             (_, Checked::Later) => Ok(Course::Later),
             (Verdict::Ask { .. }, Checked::Refused { rule, reason }) => rejected(&rule, reason),
             (Verdict::Ask { rule, because, whom, within }, Checked::Fine) => {
-                // This one counts among those that wait once it is in the log.
-                let others = look.index.waiting(wanted.actor.id()).saturating_sub(u64::from(wanted.id.is_some()));
+                // One that is in the log counts among those that wait, and so does the one whose place this one takes.
+                let is_counted = wanted.id.is_some() || wanted.batch_index > 0;
+                let others = look.index.waiting(wanted.actor.id()).saturating_sub(u64::from(is_counted));
                 if wanted.actor.kind() == ActorKind::Agent && others >= self.agent_waiting_max {
                     let reason = format!("{} requests of {} wait already", self.agent_waiting_max, wanted.actor);
                     return rejected(TOO_MANY, reason);

@@ -200,7 +200,7 @@ pub(crate) fn within(
 }
 
 /// The id of a row that is to be created; empty where it needs none.
-pub(crate) fn generated_id(request: &Request) -> String {
+fn generated_id(request: &Request) -> String {
     match &request.id {
         Some(id) => id.clone(),
         None => Uuid::now_v7().to_string(),
