@@ -136,15 +136,6 @@ impl Append {
         self
     }
 
-    /// Whether it has no deadline, and no conditions but that nothing follows on its subject or in general.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.before.is_none() && self.conditions.len() <= 2 && self.key.is_none()
-    }
-
-    pub(crate) fn into_events(self) -> Vec<NewEvent> {
-        self.events
-    }
-
     /// The events.
     #[must_use]
     pub fn events(&self) -> &[NewEvent] {

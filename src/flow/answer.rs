@@ -7,7 +7,7 @@ use super::decide::{may_do, proposal};
 use super::engine::{Engine, Look};
 use super::index::Lapse;
 use super::life::{Life, actor_of};
-use super::make::{Made, ticketed, within};
+use super::make::{Made, deadlines, ticketed};
 use super::outcome::{AlreadyDecided, Answered};
 use super::payload;
 use super::request::{Request, RequestId};
@@ -65,8 +65,9 @@ impl Engine {
             };
             let steps = self.approve_asked(look, &wanted, approved, by)?;
             let events = self.events(look, &wanted, &steps, 0);
-            let append = self.guarded(look, &wanted, None, Append::new(events));
-            Ok((within(append, look, &wanted, &steps, Phase::Asked, None), None))
+            let append = look.guard().around(&wanted, None, Append::new(events));
+            let deadlines = deadlines(look, &wanted, &steps, Phase::Asked, None);
+            Ok((deadlines.into_iter().fold(append, Append::before), None))
         })
     }
 
@@ -78,7 +79,7 @@ impl Engine {
             let rejected =
                 payload::Rejected { by: Some(by.id().to_owned()), reason: reason.to_owned(), ..Default::default() };
             let event = wanted.says(Phase::Rejected, by.clone(), &rejected);
-            Ok((self.guarded(look, &wanted, None, Append::new([event])), None))
+            Ok((look.guard().around(&wanted, None, Append::new([event])), None))
         })
     }
 
@@ -89,7 +90,7 @@ impl Engine {
             let wanted = Wanted::of(life)?;
             let withdrawn = payload::Withdrawn { reason: reason.to_owned(), amended: false };
             let event = wanted.says(Phase::Withdrawn, by.clone(), &withdrawn);
-            Ok((self.guarded(look, &wanted, None, Append::new([event])), None))
+            Ok((look.guard().around(&wanted, None, Append::new([event])), None))
         })
     }
 
@@ -198,8 +199,7 @@ impl Engine {
     /// Refuses what has ended by itself, whether or not the log says so yet.
     fn check_lapse(&self, look: &Look<'_>, life: &Life) -> Result<(), Error> {
         let id = life.id();
-        let live = look.index.live.get(&id);
-        let Some(lapse) = live.and_then(|live| live.lapsed(&look.index.authority, look.now)) else { return Ok(()) };
+        let Some(lapse) = look.lapse(id) else { return Ok(()) };
         let text = match lapse {
             Lapse::Expired(time) => format!("request {id} has expired: nobody answered before {time}"),
             Lapse::Stale(because, Some(event)) => format!("request {id} is stale: {because}, position {event}"),

@@ -1,13 +1,16 @@
 //! What becomes of a request: the policy's verdict, the grants, the rules of the table, and the events that say so.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde_json::value::RawValue;
 
 use super::authority::Authority;
+use super::carry::{Checked, Errand, ask, current, misses};
 use super::engine::{Engine, Handling, Look, grant_tag};
 use super::payload;
 use super::policy::{Policy, Proposal, Verdict};
 use super::rows::Facts;
-use super::rules::{Change, Refusal, Rules};
+use super::rules::Refusal;
 use super::wanted::Wanted;
 use crate::actor::{Actor, ActorKind};
 use crate::catalog::{Action, OWNER, Phase, WEBHOOK_DELIVER_REQUESTED};
@@ -25,13 +28,14 @@ pub(crate) const EDITORS: &str = "editors";
 pub(crate) const TOO_MANY: &str = "flow/waiting";
 
 /// How a request goes on.
-#[derive(Debug)]
 pub(crate) enum Course {
     /// Another program decides, or carries it out.
     Leave,
     /// Something that it takes is not there just now.
     Later,
     Steps(Vec<Step>),
+    /// Rules that do more than compute are to be asked first.
+    Run(Box<Errand>),
 }
 
 /// An event of a request's life that is to be appended.
@@ -42,13 +46,6 @@ pub(crate) enum Step {
     Rejected(payload::Rejected),
     Validated { owner: Option<String> },
     Failed(String),
-}
-
-/// What the rules of a table say about a change.
-enum Checked {
-    Fine,
-    Refused { rule: String, reason: String },
-    Later,
 }
 
 impl Step {
@@ -89,7 +86,9 @@ impl Engine {
             true => Facts::default(),
             false => look.index.facts(look.reader, &wanted.subject)?,
         };
-        let (verdict, grant) = judge(policy, &authority, wanted, &facts, look.now);
+        // A policy that panics has not decided: it is asked again.
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(policy, &authority, wanted, &facts, look.now)));
+        let Ok((verdict, grant)) = judged else { return Ok(Course::Later) };
         if let Verdict::Reject { rule, reason } = verdict {
             return rejected(&rule, reason);
         }
@@ -171,27 +170,6 @@ impl Engine {
         Ok(self.approved(wanted, approved, checked, Some(by.id())))
     }
 
-    /// Carries out a change that was approved earlier.
-    pub(crate) fn carry_out(&self, look: &mut Look<'_>, wanted: &Wanted, approver: Option<&str>) -> Result<Course> {
-        if let Handling::Elsewhere = self.handling(&wanted.table) {
-            return Ok(Course::Leave);
-        }
-        let facts = look.index.facts(look.reader, &wanted.subject)?;
-        Ok(match self.execute(look, wanted, &facts)? {
-            Checked::Later => Course::Later,
-            Checked::Refused { reason, .. } => Course::Steps(vec![Step::Failed(reason)]),
-            Checked::Fine => Course::Steps(vec![Step::Validated { owner: wanted.owner(approver) }]),
-        })
-    }
-
-    /// Whether a change of this table can be carried out in the append that approves it.
-    fn is_at_once(&self, wanted: &Wanted) -> bool {
-        match self.handling(&wanted.table) {
-            Handling::Elsewhere => false,
-            Handling::Here(rules) => rules.is_none_or(|rules| rules.is_pure()),
-        }
-    }
-
     /// Holds a change against its row and the rules of its table before anybody is asked; the rules may give it another
     /// form.
     fn check(&self, look: &mut Look<'_>, wanted: &mut Wanted, facts: &Facts) -> Result<Checked> {
@@ -202,7 +180,8 @@ impl Engine {
         if !rules.is_pure() {
             return Ok(Checked::Fine);
         }
-        match self.against(&*rules, look, wanted, |rules, change| rules.check(change))? {
+        let current = current(look, wanted)?;
+        match ask(&*rules, wanted, current.as_ref(), |rules, change| rules.check(change)) {
             Ok(None) => Ok(Checked::Fine),
             Ok(Some(data)) => match check_form(wanted.action, &data) {
                 Ok(()) => {
@@ -210,43 +189,13 @@ impl Engine {
                     wanted.data = data;
                     Ok(Checked::Fine)
                 }
-                Err(reason) => Ok(refused(&*rules, format!("the rules made of it what is no change: {reason}"))),
+                Err(reason) => {
+                    let reason = format!("the rules made of it what is no change: {reason}");
+                    Ok(Checked::by(&*rules, Refusal::ForGood(reason)))
+                }
             },
-            Err(Refusal::ForGood(reason)) => Ok(refused(&*rules, reason)),
-            Err(Refusal::ForNow(_)) => Ok(Checked::Later),
+            Err(refusal) => Ok(Checked::by(&*rules, refusal)),
         }
-    }
-
-    /// The same when it is about to be made: it can only be refused.
-    fn execute(&self, look: &mut Look<'_>, wanted: &Wanted, facts: &Facts) -> Result<Checked> {
-        if let Some(reason) = misses(wanted, facts) {
-            return Ok(Checked::Refused { rule: "flow/row".to_owned(), reason });
-        }
-        let Handling::Here(Some(rules)) = self.handling(&wanted.table) else { return Ok(Checked::Fine) };
-        Ok(match self.against(&*rules, look, wanted, |rules, change| rules.execute(change))? {
-            Ok(()) => Checked::Fine,
-            Err(Refusal::ForGood(reason)) => refused(&*rules, reason),
-            Err(Refusal::ForNow(_)) => Checked::Later,
-        })
-    }
-
-    fn against<T>(
-        &self,
-        rules: &dyn Rules,
-        look: &Look<'_>,
-        wanted: &Wanted,
-        judge: impl FnOnce(&dyn Rules, &Change<'_>) -> T,
-    ) -> Result<T> {
-        let current = if wanted.action == Action::Create { None } else { current(look, wanted)? };
-        let change = Change {
-            table: &wanted.table,
-            action: wanted.action,
-            subject: &wanted.subject,
-            data: &wanted.data,
-            actor: &wanted.actor,
-            current: current.as_ref(),
-        };
-        Ok(judge(rules, &change))
     }
 
     /// The events of steps, the first of which stands at this place of the append.
@@ -376,21 +325,6 @@ fn asked_of(policy: &dyn Policy, authority: &Authority, wanted: &Wanted, facts: 
     vec![if has_editors { EDITORS } else { USERS }.to_owned()]
 }
 
-/// Why a change does not fit its row, if it does not.
-fn misses(wanted: &Wanted, facts: &Facts) -> Option<String> {
-    match (wanted.action, facts.is_live) {
-        (Action::Create, true) => Some(format!("{} is there already", wanted.subject)),
-        (Action::Update | Action::Delete, false) => Some(format!("{} is not there", wanted.subject)),
-        _ => None,
-    }
-}
-
-/// The row as it is.
-pub(crate) fn current(look: &Look<'_>, wanted: &Wanted) -> Result<Option<Document>> {
-    let row = look.reader.row(&wanted.subject, &wanted.table)?;
-    Ok(row.and_then(|loaded| loaded.state.document))
-}
-
 /// Whether data is what an action takes.
 pub(crate) fn check_form(action: Action, data: &[u8]) -> Result<(), String> {
     match action {
@@ -402,10 +336,6 @@ pub(crate) fn check_form(action: Action, data: &[u8]) -> Result<(), String> {
             Err(error) => Err(format!("{action} takes a JSON object: {error}")),
         },
     }
-}
-
-fn refused(rules: &dyn Rules, reason: String) -> Checked {
-    Checked::Refused { rule: format!("rules/{}", rules.name()), reason }
 }
 
 /// The change as the rules made it, where that is another form than was requested.

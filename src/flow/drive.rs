@@ -4,11 +4,12 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::carry::Errand;
 use super::decide::{Course, Step};
-use super::engine::{Engine, Look};
+use super::engine::{Engine, Guard, Look};
 use super::index::{Lapse, Live};
 use super::life::Life;
-use super::make::within;
+use super::make::deadlines;
 use super::payload;
 use super::request::RequestId;
 use super::wanted::Wanted;
@@ -53,32 +54,36 @@ impl Engine {
     /// Deals with everything that is due, and says when to come again.
     pub(crate) fn round(&self, waiting: &mut Waiting) -> Result<Round> {
         let mut round = Round::default();
-        let (together, alone) = self.look(|look| self.plan(look, waiting, &mut round))?;
-        let mut tickets: Vec<(Vec<RequestId>, Ticket)> = Vec::new();
+        let plan = self.look(|look| self.plan(look, waiting, &mut round))?;
+        let submit = |(ids, append)| (ids, self.store.submit_reserved(append));
+        let together: Vec<(Vec<RequestId>, Ticket)> = plan.together.into_iter().map(submit).collect();
         let mut again = Vec::new();
-        for (ids, append) in together {
-            tickets.push((ids, self.store.submit_reserved(append)));
-        }
-        for (ids, ticket) in tickets.drain(..) {
+        for (ids, ticket) in together {
             if !done(ticket, &ids, waiting, &mut round)? {
                 again.extend(ids);
             }
         }
         // Those that stood together with one that was in the way are done one by one.
-        for id in alone.into_iter().chain(again) {
-            if let Next::Append(append) = self.look(|look| Ok(self.next_of(look, id)?.0))? {
-                tickets.push((vec![id], self.store.submit_reserved(append)));
-            }
+        let mut tickets = Vec::new();
+        for id in plan.alone.into_iter().chain(again) {
+            let append = self.look(|look| match self.next_of(look, id)?.0 {
+                Next::Append(ready) => Ok(Some(ready.append(&look.guard()))),
+                Next::Run(_) | Next::Nothing | Next::Leave | Next::Later => Ok(None),
+            })?;
+            tickets.extend(append.map(|append| (vec![id], self.store.submit_reserved(append))));
         }
         for (ids, ticket) in tickets {
             done(ticket, &ids, waiting, &mut round)?;
+        }
+        for (id, errand) in plan.errands {
+            self.run(id, *errand, waiting, &mut round)?;
         }
         Ok(round)
     }
 
     /// What is to be appended for what is due: as much as can be together, and the requests that have to go alone.
-    fn plan(&self, look: &mut Look<'_>, waiting: &mut Waiting, round: &mut Round) -> Result<Planned> {
-        let (mut together, mut alone) = (Vec::new(), Vec::new());
+    fn plan(&self, look: &mut Look<'_>, waiting: &mut Waiting, round: &mut Round) -> Result<Plan> {
+        let mut plan = Plan::default();
         let mut batch = Batch::default();
         let mut subjects = HashSet::new();
         for id in due(look, waiting, round) {
@@ -89,25 +94,38 @@ impl Engine {
                     waiting.left.insert(id);
                 }
                 Next::Later => waiting.put_off(id),
-                Next::Append(append) => {
-                    // Of what follows on the same subject nothing is known yet.
-                    if !subjects.insert(subject.clone()) {
-                        round.is_moving = true;
-                    } else if append.is_plain() {
-                        batch.add(id, subject, append.into_events());
-                        if batch.is_full() {
-                            together.push(std::mem::take(&mut batch).append(self, look));
-                        }
-                    } else {
-                        alone.push(id);
+                // Of what follows on the same subject nothing is known yet.
+                Next::Append(_) | Next::Run(_) if !subjects.insert(subject.clone()) => round.is_moving = true,
+                Next::Append(ready) if ready.may_share() => {
+                    batch.add(id, subject, ready.events);
+                    if batch.is_full() {
+                        plan.together.push(std::mem::take(&mut batch).append(&look.guard()));
                     }
                 }
+                Next::Append(_) => plan.alone.push(id),
+                Next::Run(errand) => plan.errands.push((id, errand)),
             }
         }
         if !batch.ids.is_empty() {
-            together.push(batch.append(self, look));
+            plan.together.push(batch.append(&look.guard()));
         }
-        Ok((together, alone))
+        Ok(plan)
+    }
+
+    /// Has rules that do more than compute carry a change out, and appends what they say.
+    fn run(&self, id: RequestId, errand: Errand, waiting: &mut Waiting, round: &mut Round) -> Result<()> {
+        // Nothing happens outside of the log on the word of what power loss may take back.
+        self.make_durable()?;
+        let (grant, guard) = (errand.grant, errand.guard.clone());
+        let (wanted, course) = errand.run();
+        let Course::Steps(steps) = course else {
+            waiting.put_off(id);
+            return Ok(());
+        };
+        let ready = |look: &mut Look<'_>| Ok(self.ready(look, wanted, &steps, Phase::Approved, grant));
+        let append = self.look(ready)?.append(&guard);
+        done(self.store.submit_reserved(append), &[id], waiting, round)?;
+        Ok(())
     }
 
     /// Deals with everything until nothing more can be done now.
@@ -138,25 +156,32 @@ impl Engine {
                 Lapse::Expired(answer_by) => wanted.flow_says(Phase::Expired, &payload::Expired { answer_by }),
                 Lapse::Stale(because, event) => wanted.flow_says(Phase::Stale, &payload::Stale { because, event }),
             };
-            return Ok(Next::Append(self.guarded(look, &wanted, None, Append::new([event]))));
+            return Ok(Next::Append(Ready { wanted, events: vec![event], grant: None, deadlines: Vec::new() }));
         }
         let course = match phase {
             Phase::Requested => self.decide(look, &mut wanted)?,
             Phase::Approved => {
                 let approver = self.approver(look, &life, grant)?;
-                self.carry_out(look, &wanted, approver.as_deref())?
+                self.carry_out(look, &wanted, grant, approver.as_deref())?
             }
             _ => return Ok(Next::Nothing),
         };
-        let steps = match course {
-            Course::Leave => return Ok(Next::Leave),
-            Course::Later => return Ok(Next::Later),
-            Course::Steps(steps) => steps,
-        };
-        let events = self.events(look, &wanted, &steps, 0);
-        let grant = steps.iter().find_map(Step::grant).or(grant);
-        let append = self.guarded(look, &wanted, grant, Append::new(events));
-        Ok(Next::Append(within(append, look, &wanted, &steps, phase, grant)))
+        Ok(match course {
+            Course::Leave => Next::Leave,
+            Course::Later => Next::Later,
+            Course::Run(errand) => Next::Run(errand),
+            Course::Steps(steps) => {
+                let grant = steps.iter().find_map(Step::grant).or(grant);
+                Next::Append(self.ready(look, wanted, &steps, phase, grant))
+            }
+        })
+    }
+
+    /// The events of steps from a phase on, and what they stand on.
+    fn ready(&self, look: &Look<'_>, wanted: Wanted, steps: &[Step], from: Phase, grant: Option<Position>) -> Ready {
+        let events = self.events(look, &wanted, steps, 0);
+        let deadlines = deadlines(look, &wanted, steps, from, grant);
+        Ready { wanted, events, grant, deadlines }
     }
 
     /// Who stands behind an approval: the user who gave it, or who gave the grant.
@@ -169,8 +194,45 @@ impl Engine {
     }
 }
 
-/// Appends for several requests each, and requests that have to go alone.
-type Planned = (Vec<(Vec<RequestId>, Append)>, Vec<RequestId>);
+/// What a round does.
+#[derive(Default)]
+struct Plan {
+    /// Appends for several requests each.
+    together: Vec<(Vec<RequestId>, Append)>,
+    /// Requests that have to go alone.
+    alone: Vec<RequestId>,
+    /// What rules have to be asked about first.
+    errands: Vec<(RequestId, Box<Errand>)>,
+}
+
+/// What follows in a request's life.
+enum Next {
+    Append(Ready),
+    Run(Box<Errand>),
+    Nothing,
+    Leave,
+    Later,
+}
+
+/// Events that follow in a request's life, and what they stand on.
+struct Ready {
+    wanted: Wanted,
+    events: Vec<NewEvent>,
+    grant: Option<Position>,
+    deadlines: Vec<Timestamp>,
+}
+
+impl Ready {
+    /// Whether it stands on nothing that others in the same append do not stand on.
+    fn may_share(&self) -> bool {
+        self.grant.is_none() && self.deadlines.is_empty()
+    }
+
+    fn append(self, guard: &Guard) -> Append {
+        let append = guard.around(&self.wanted, self.grant, Append::new(self.events));
+        self.deadlines.into_iter().fold(append, Append::before)
+    }
+}
 
 /// Steps of requests of different subjects that go down in one append.
 #[derive(Default)]
@@ -195,8 +257,8 @@ impl Batch {
         self.ids.len() >= TOGETHER || self.bytes >= TOGETHER_BYTES
     }
 
-    fn append(self, engine: &Engine, look: &Look<'_>) -> (Vec<RequestId>, Append) {
-        (self.ids, engine.guarded_all(look, self.subjects, Append::new(self.events)))
+    fn append(self, guard: &Guard) -> (Vec<RequestId>, Append) {
+        (self.ids, guard.around_all(self.subjects, Append::new(self.events)))
     }
 }
 
@@ -217,14 +279,6 @@ fn done(ticket: Ticket, ids: &[RequestId], waiting: &mut Waiting, round: &mut Ro
         Err(error) => return Err(error.into()),
     }
     Ok(true)
-}
-
-/// What follows in a request's life.
-enum Next {
-    Append(Append),
-    Nothing,
-    Leave,
-    Later,
 }
 
 /// Requests that something is to be done about now; tells when more will be.

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::authority::Authority;
-use super::index::Index;
+use super::index::{Index, Lapse};
 use super::policy::{DefaultPolicy, Policy};
+use super::request::RequestId;
 use super::rules::{Rules, shipped};
 use super::wanted::Wanted;
 use crate::append::{Append, Appended};
@@ -64,6 +65,52 @@ pub(crate) struct Look<'l> {
     pub(crate) index: &'l mut Index,
     pub(crate) reader: &'l Reader,
     pub(crate) now: Timestamp,
+}
+
+/// What has to stand still from a look until what it led to is appended.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    always: Arc<Query>,
+    position: Position,
+}
+
+impl Look<'_> {
+    /// How a request has ended by itself, whether or not the log says so yet.
+    pub(crate) fn lapse(&self, id: RequestId) -> Option<Lapse> {
+        self.index.live.get(&id).and_then(|live| live.lapsed(&self.index.authority, self.now))
+    }
+
+    pub(crate) fn guard(&self) -> Guard {
+        Guard { always: Arc::clone(&self.index.always.0), position: self.index.position }
+    }
+}
+
+impl Guard {
+    /// The append, to be done only if nothing that the change was judged by came behind the look: nothing that says who
+    /// may do what or who is told, no event of the subject (all of a request's life are), no use of the grant. More than
+    /// has to stand still does, since whoever is second only looks again.
+    pub(crate) fn around(&self, wanted: &Wanted, grant: Option<Position>, append: Append) -> Append {
+        if cfg!(annals_no_decision_condition) {
+            return append;
+        }
+        let append = append.unless_any_of(&self.always, self.position);
+        let append = match wanted.is_unheard_of {
+            true => append,
+            false => append.unless(Query::all().subject(&wanted.subject), self.position),
+        };
+        match grant {
+            Some(id) => append.unless(Query::all().tag(grant_tag(id)), self.position),
+            None => append,
+        }
+    }
+
+    /// The same for several changes of different subjects.
+    pub(crate) fn around_all(&self, subjects: Vec<String>, append: Append) -> Append {
+        if cfg!(annals_no_decision_condition) {
+            return append;
+        }
+        append.unless_any_of(&self.always, self.position).unless(Query::all().subjects(subjects), self.position)
+    }
 }
 
 impl Engine {
@@ -143,33 +190,6 @@ impl Engine {
         // The log's time does not run backwards, whatever a clock says that was set back.
         let now = now.max(index.recorded_at);
         step(&mut Look { index: &mut index, reader: &reader, now })
-    }
-
-    /// The append, to be done only if nothing that the change was judged by came behind the look: nothing that says who
-    /// may do what or who is told, no event of the subject (all of a request's life are), no use of the grant. More than
-    /// has to stand still does, since whoever is second only looks again.
-    pub(crate) fn guarded(&self, look: &Look<'_>, wanted: &Wanted, grant: Option<Position>, append: Append) -> Append {
-        if cfg!(annals_no_decision_condition) {
-            return append;
-        }
-        let append = append.unless_any_of(&look.index.always.0, look.index.position);
-        let append = match wanted.is_unheard_of {
-            true => append,
-            false => append.unless(Query::all().subject(&wanted.subject), look.index.position),
-        };
-        match grant {
-            Some(id) => append.unless(Query::all().tag(grant_tag(id)), look.index.position),
-            None => append,
-        }
-    }
-
-    /// The same for several changes of different subjects.
-    pub(crate) fn guarded_all(&self, look: &Look<'_>, subjects: Vec<String>, append: Append) -> Append {
-        let position = look.index.position;
-        if cfg!(annals_no_decision_condition) {
-            return append;
-        }
-        append.unless_any_of(&look.index.always.0, position).unless(Query::all().subjects(subjects), position)
     }
 
     /// The policy that decides requests that nobody was asked about; `None` if it is code that this program lacks.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::authority::{self, Authority};
+use super::outcome::Outcome;
 use super::payload::{self, StaleBecause};
 use super::rows::{Facts, change_of, literal};
 use super::transition::{after, is_end};
@@ -90,6 +91,16 @@ impl Live {
 pub(crate) enum Lapse {
     Expired(Timestamp),
     Stale(StaleBecause, Option<Position>),
+}
+
+impl Lapse {
+    /// How the request reads from then on.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Lapse::Expired(_) => Outcome::Expired,
+            Lapse::Stale(because, event) => Outcome::Stale { because, event },
+        }
+    }
 }
 
 /// A row of webhookSubscriptions, as far as it says who is told what.
@@ -258,8 +269,9 @@ impl Index {
                 self.always = Always::of(&self.authority.catalog);
             }
             authority::GRANT_REVOKED => {
-                let under = event.causation();
-                let ids = self.live.iter().filter(|(_, live)| live.grant == under).map(|(id, _)| *id);
+                // One that names no grant revokes none.
+                let Some(grant) = event.causation() else { return };
+                let ids = self.live.iter().filter(|(_, live)| live.grant == Some(grant)).map(|(id, _)| *id);
                 self.todo.extend(ids.collect::<Vec<_>>());
                 self.stirred += 1;
             }

@@ -57,23 +57,25 @@ pub(crate) fn load(store: &Store) -> Result<Index> {
     }
 }
 
-/// Keeps the index. That another process keeps projections is no reason to stop.
-pub(crate) fn save(store: &Store, index: &Index) -> Result<()> {
-    if index.live.len() > LIVE_MAX {
-        return Ok(());
+/// What is to be kept of an index, and where it stands; `None` if it is larger than any state may be.
+pub(crate) fn image(index: &Index) -> Option<(Position, Vec<u8>)> {
+    let state =
+        Some(index).filter(|index| index.live.len() <= LIVE_MAX).and_then(|index| codec::encode(&image_of(index)).ok());
+    state.map(|state| (index.position, state))
+}
+
+/// Keeps it. What power loss may take back is not kept, so it is made durable first. That another process keeps
+/// projections is no reason to stop.
+pub(crate) fn save(store: &Store, position: Position, state: &[u8]) -> Result<()> {
+    if position > store.reader().durable() {
+        store.sync()?;
     }
-    let reader = store.reader();
-    // What power loss may take back is not kept.
-    if index.position > reader.durable() {
-        return Ok(());
-    }
-    let Some(at) = reader.checkpoint(index.position)? else { return Ok(()) };
+    let Some(at) = store.reader().checkpoint(position)? else { return Ok(()) };
     let home = match Home::new(store.path(), &store.inner.log.storage, true, &store.inner.projections) {
         Err(error) if error.kind() == ErrorKind::Locked => return Ok(()),
         home => home?,
     };
-    let Ok(state) = codec::encode(&image_of(index)) else { return Ok(()) };
-    kept::save(&home, NAME, VERSION, &at, &state)
+    kept::save(&home, NAME, VERSION, &at, state)
 }
 
 fn image_of(index: &Index) -> Image {

@@ -68,7 +68,8 @@ impl Engine {
         }
         let steps = match self.decide(look, &mut wanted)? {
             Course::Steps(steps) => steps,
-            Course::Leave | Course::Later => Vec::new(),
+            // What is open is nothing to run yet.
+            Course::Leave | Course::Later | Course::Run(_) => Vec::new(),
         };
         if let [Step::Rejected(payload::Rejected { rule: Some(rule), reason, .. })] = steps.as_slice()
             && rule == TOO_MANY
@@ -90,8 +91,9 @@ impl Engine {
         events.push(requested(&made.wanted, request));
         events.extend(self.events(look, &made.wanted, &made.steps, made.first + 1));
         let grant = made.steps.iter().find_map(Step::grant);
-        let append = self.guarded(look, &made.wanted, grant, Append::new(events));
-        let append = within(append, look, &made.wanted, &made.steps, Phase::Requested, grant);
+        let append = look.guard().around(&made.wanted, grant, Append::new(events));
+        let deadlines = deadlines(look, &made.wanted, &made.steps, Phase::Requested, grant);
+        let append = deadlines.into_iter().fold(append, Append::before);
         match &request.key {
             Some(key) => append.key(key),
             None => append,
@@ -173,15 +175,14 @@ pub(crate) fn ticketed(done: &Appended, made: &Made) -> Ticketed {
     }
 }
 
-/// The append, to be done only before what its steps stand on runs out.
-pub(crate) fn within(
-    mut append: Append,
+/// The times before which steps have to be appended: when what they stand on runs out.
+pub(crate) fn deadlines(
     look: &Look<'_>,
     wanted: &Wanted,
     steps: &[Step],
     from: Phase,
     grant: Option<Position>,
-) -> Append {
+) -> Vec<Timestamp> {
     let mut at = Some(from);
     let is_timed = steps.iter().any(|taken| {
         let step = step(at, taken.phase());
@@ -190,13 +191,10 @@ pub(crate) fn within(
         step.is_some_and(Transition::is_timed)
     });
     if !is_timed {
-        return append;
+        return Vec::new();
     }
     let until = grant.and_then(|id| look.index.authority.grants.get(&id)).and_then(|grant| grant.grant.runs_out());
-    for deadline in [wanted.execute_by, until].into_iter().flatten() {
-        append = append.before(deadline);
-    }
-    append
+    [wanted.execute_by, until].into_iter().flatten().collect()
 }
 
 /// The id of a row that is to be created; empty where it needs none.

@@ -10,6 +10,7 @@
 mod answer;
 mod authority;
 mod builder;
+mod carry;
 mod command;
 mod control;
 mod decide;
@@ -114,8 +115,11 @@ impl Drop for Running {
         drop(self.server.lock().take());
         // The thread first, so that nothing moves while the index is kept.
         *self.runner.lock() = None;
-        // It is derived: without it the next start reads more.
-        let _ = keep::save(&self.engine.store, &self.engine.index.lock());
+        let image = keep::image(&self.engine.index.lock());
+        if let Some((position, state)) = image {
+            // It is derived: without it the next start reads more.
+            let _ = keep::save(&self.engine.store, position, &state);
+        }
     }
 }
 

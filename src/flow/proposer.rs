@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::show::{Page, Pending};
+use super::show::Pending;
 use super::{Answered, Flow, Outcome, Request, RequestId, Ticketed};
 use crate::actor::Actor;
 use crate::error::{Error, ErrorKind, Result};
@@ -110,12 +110,7 @@ impl Asks {
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Pending>> {
         let deadline = Instant::now() + timeout;
         loop {
-            let waiting = self.flow.pending_for(&self.actor, Page::first(usize::MAX))?;
-            // What no longer waits is not remembered.
-            let ids: std::collections::BTreeSet<RequestId> = waiting.iter().map(|pending| pending.request).collect();
-            self.seen.retain(|id| ids.contains(id));
-            if let Some(next) = waiting.into_iter().find(|pending| !self.seen.contains(&pending.request)) {
-                self.seen.insert(next.request);
+            if let Some(next) = self.flow.engine.next_ask(&self.actor, &mut self.seen)? {
                 return Ok(Some(next));
             }
             let left = deadline.saturating_duration_since(Instant::now());

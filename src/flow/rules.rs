@@ -143,7 +143,11 @@ pub trait Rules: Send + Sync + 'static {
         self.check(change).map(|_| ())
     }
 
-    /// Whether they do nothing but compute. Else they run on the flow's own thread, once what was approved is durable.
+    /// Whether they do nothing but compute. Else nobody asks them before a change is approved, and [`Rules::execute`]
+    /// runs on the flow's own thread (or in [`Flow::settle`](crate::Flow::settle)) once the approval is durable. It may
+    /// run more than once for the same change, after a crash or where somebody was first meanwhile, and for a change that
+    /// is withdrawn while it runs: what it does elsewhere has to bear that. While it runs, only what is left to that
+    /// thread waits.
     fn is_pure(&self) -> bool {
         true
     }

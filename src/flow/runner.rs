@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::drive::Waiting;
 use super::engine::Engine;
+use super::index::Index;
 use super::keep;
 use crate::error::{Error, ErrorKind, Result};
 use crate::feed::{StartAt, Subscription};
@@ -71,11 +72,13 @@ fn run(engine: &Engine, stop: &AtomicBool) {
                 if round.is_moving {
                     continue;
                 }
-                let index = engine.index.lock();
-                if index.position.get() >= kept.get() + KEEP_EVENTS && keep::save(&engine.store, &index).is_ok() {
-                    kept = index.position;
+                let due = |index: &Index| index.position.get() >= kept.get() + KEEP_EVENTS;
+                let image = Some(engine.index.lock()).filter(|index| due(index)).and_then(|index| keep::image(&index));
+                if let Some((position, state)) = image {
+                    // It is derived: without it the next start reads more.
+                    let _ = keep::save(&engine.store, position, &state);
+                    kept = position;
                 }
-                drop(index);
                 let wait = round.next.unwrap_or(WAIT_MAX).min(WAIT_MAX);
                 if !wait_for(engine, stirred, &mut news, wait, stop) {
                     return;

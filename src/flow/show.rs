@@ -1,10 +1,13 @@
 //! What the flow shows: who waits for what, and how it came to that.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::authority::{Authority, Role};
-use super::decide::{EDITORS, USERS, current, judge, may_do, proposal};
+use super::carry::current;
+use super::decide::{EDITORS, USERS, judge, may_do, proposal};
 use super::engine::{Engine, Look};
 use super::grant::GivenGrant;
 use super::index::Live;
@@ -220,28 +223,55 @@ impl Engine {
     pub(crate) fn pending_for(&self, actor: &Actor, page: Page) -> Result<Vec<Pending>> {
         self.look(|look| {
             let authority = std::sync::Arc::clone(&look.index.authority);
-            let mut found = Vec::new();
-            let (mut after, mut before) = (page.after, std::ops::Bound::Unbounded);
-            while found.len() < page.limit {
-                let mut left = look.index.live.range((std::ops::Bound::Excluded(after), before));
-                let next = if page.is_last { left.next_back() } else { left.next() };
-                let Some((id, live)) = next.map(|(id, live)| (*id, live.clone())) else { break };
-                match page.is_last {
-                    true => before = std::ops::Bound::Excluded(id),
-                    false => after = id,
-                }
-                if live.phase == Phase::Asked
-                    && live.lapsed(&authority, look.now).is_none()
-                    && self.is_asked(look, &authority, &live, id, actor)?
-                {
-                    found.push(pending(look, &authority, id)?);
-                }
-            }
-            if page.is_last {
-                found.reverse();
-            }
-            Ok(found)
+            let ids = self.asked(look, &authority, actor, page)?;
+            ids.into_iter().map(|id| pending(look, &authority, id)).collect()
         })
+    }
+
+    /// The first request that this actor is asked about and that is not among those that were seen; of these, those that
+    /// no longer wait are forgotten.
+    pub(crate) fn next_ask(&self, actor: &Actor, seen: &mut BTreeSet<RequestId>) -> Result<Option<Pending>> {
+        self.look(|look| {
+            let authority = std::sync::Arc::clone(&look.index.authority);
+            let waiting: BTreeSet<_> =
+                self.asked(look, &authority, actor, Page::first(usize::MAX))?.into_iter().collect();
+            seen.retain(|id| waiting.contains(id));
+            let Some(id) = waiting.difference(seen).next().copied() else { return Ok(None) };
+            let next = pending(look, &authority, id)?;
+            seen.insert(id);
+            Ok(Some(next))
+        })
+    }
+
+    /// The ids of requests that this actor is asked about.
+    fn asked(
+        &self,
+        look: &mut Look<'_>,
+        authority: &Authority,
+        actor: &Actor,
+        page: Page,
+    ) -> Result<VecDeque<RequestId>> {
+        let mut found = VecDeque::new();
+        let (mut after, mut before) = (page.after, std::ops::Bound::Unbounded);
+        while found.len() < page.limit {
+            let mut left = look.index.live.range((std::ops::Bound::Excluded(after), before));
+            let next = if page.is_last { left.next_back() } else { left.next() };
+            let Some((id, live)) = next.map(|(id, live)| (*id, live.clone())) else { break };
+            match page.is_last {
+                true => before = std::ops::Bound::Excluded(id),
+                false => after = id,
+            }
+            if live.phase == Phase::Asked
+                && live.lapsed(authority, look.now).is_none()
+                && self.is_asked(look, authority, &live, id, actor)?
+            {
+                match page.is_last {
+                    true => found.push_front(id),
+                    false => found.push_back(id),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Whether a request is left to this actor, and could be answered by them.
@@ -273,10 +303,8 @@ impl Engine {
     pub(crate) fn outcome_now(&self, id: RequestId) -> Result<Outcome> {
         self.look(|look| {
             let authority = std::sync::Arc::clone(&look.index.authority);
-            let lapse = look.index.live.get(&id).and_then(|live| live.lapsed(&authority, look.now));
-            match lapse {
-                Some(super::index::Lapse::Expired(_)) => Ok(Outcome::Expired),
-                Some(super::index::Lapse::Stale(because, event)) => Ok(Outcome::Stale { because, event }),
+            match look.lapse(id) {
+                Some(lapse) => Ok(lapse.outcome()),
                 None => Life::read(look.reader, &authority.catalog, id)?.outcome(),
             }
         })
@@ -317,11 +345,16 @@ impl Engine {
         let rule = approved.rule.clone().or(said.rule.clone()).or(asked.as_ref().map(|asked| asked.rule.clone()));
         let by = event.actor().map_or(String::new(), |actor| actor.to_string());
         let user = approved.by.as_deref().or(said.by.as_deref());
-        let agrees = self.agrees(look, &mut authority, wanted, &facts, phase, event, user)?;
+        // A rule that names who is to answer says so whatever they could do themselves.
+        let named = life.asked()?.filter(|asked| asked.only && user.is_some());
+        let agrees = match (&named, user) {
+            (Some(asked), Some(user)) => Some(asked.whom.contains(&Actor::user(user).to_string())),
+            _ => self.agrees(look, &mut authority, wanted, &facts, phase, event, user)?,
+        };
         let proposal = proposal(&authority, wanted, &facts);
         let judged = user.or((wanted.actor.kind() == ActorKind::User).then(|| wanted.actor.id()));
-        let mut rule_of_user = None;
-        if let Some(user) = user {
+        let mut rule_of_user = named.map(|asked| asked.rule);
+        if let Some(user) = user.filter(|_| rule_of_user.is_none()) {
             let actor = Actor::user(user);
             rule_of_user = Some(self.policy_for_answers(&authority).decide(&proposal.by(&actor)).rule().to_owned());
         }
@@ -364,9 +397,7 @@ impl Engine {
         }
         let policy = self.policy_for_answers(authority);
         if let Some(user) = user {
-            let asked = look.index.live.get(&wanted.id.unwrap_or_default()).is_some_and(|live| live.only);
-            let actor = Actor::user(user);
-            return Ok((!asked).then(|| may_do(policy, proposal(authority, wanted, facts), &actor)));
+            return Ok(Some(may_do(policy, proposal(authority, wanted, facts), &Actor::user(user))));
         }
         let (verdict, _) = judge(policy, authority, wanted, facts, event.recorded_at());
         Ok(match phase {
@@ -403,11 +434,7 @@ impl Engine {
                 }
                 events.insert(position, event);
             }
-            let outcome = match look.index.live.get(&id).and_then(|live| live.lapsed(&authority, look.now)) {
-                Some(super::index::Lapse::Expired(_)) => Outcome::Expired,
-                Some(super::index::Lapse::Stale(because, event)) => Outcome::Stale { because, event },
-                None => life.outcome()?,
-            };
+            let outcome = look.lapse(id).map_or_else(|| life.outcome(), |lapse| Ok(lapse.outcome()))?;
             Ok(Trace { request: id, outcome, events: events.into_values().collect(), is_cut })
         })
     }
@@ -487,9 +514,8 @@ pub(crate) fn differences(look: &Look<'_>, wanted: &Wanted) -> Result<Vec<FieldC
                 changes.push(FieldChange { path: name.to_owned(), from: Some(value.into_owned()), to: None });
             }
         }
-        action => {
-            let current = if action == Action::Create { None } else { current(look, wanted)? };
-            let mut row = current.unwrap_or_default();
+        _ => {
+            let mut row = current(look, wanted)?.unwrap_or_default();
             // What is no object is shown as it is, and refused when its turn comes.
             let _ = row.merge_telling(&wanted.data, |change| changes.push(change));
         }

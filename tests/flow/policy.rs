@@ -1,6 +1,6 @@
 //! Who may do what: rules, roles, grants, and how it is explained.
 
-use annals::{Actor, ErrorKind, Grant, Outcome, Proposal, Query, Request, Role, Timestamp, Verdict};
+use annals::{Actor, ErrorKind, Grant, Outcome, Phase, Proposal, Query, Request, Role, Timestamp, Verdict};
 use serde_json::json;
 
 use super::{alice, bob, pod, scribe};
@@ -58,6 +58,12 @@ fn rules_decide_in_their_order_and_are_recorded_by_name() {
     assert!(asked.answer_by.unwrap() > asked.requested_at);
     assert_eq!(pod.approve(key.request, Actor::user("carol")).unwrap_err().kind(), ErrorKind::Denied);
     pod.approve(key.request, alice()).unwrap();
+    // alice could not have made it herself, and she was to answer all the same.
+    let explanation = pod.flow.explain(key.request).unwrap();
+    let [asked, approved, ..] = explanation.decisions.as_slice() else { panic!("{explanation:?}") };
+    assert_eq!((asked.phase, asked.agrees), (Phase::Asked, Some(true)));
+    assert_eq!((approved.phase, approved.agrees), (Phase::Approved, Some(true)));
+    assert_eq!(approved.rule.as_deref(), Some("alice sees keys"));
     assert_eq!(pod.flow.policy().unwrap().rules, RULES);
 }
 
