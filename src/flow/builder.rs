@@ -100,11 +100,9 @@ impl FlowBuilder {
             server: parking_lot::Mutex::new(None),
             runner: parking_lot::Mutex::new(runner),
         };
-        // What answers at the socket has a handle that does not keep the flow running.
         #[cfg(unix)]
         if background && running.engine.store.serves_control_socket() {
-            let asked = Flow { engine: Arc::clone(&engine), _running: None };
-            *running.server.lock() = Some(super::control::Server::start(asked)?);
+            *running.server.lock() = Some(super::control::Server::start(&engine)?);
         }
         Ok(Flow { engine, _running: Some(Arc::new(running)) })
     }
@@ -140,10 +138,10 @@ impl FlowBuilder {
         wanted.sort_by(|left, right| left.name().cmp(right.name()));
         let stored = self.store.catalog()?;
         for table in wanted {
-            let given = self.catalog.table(table.name()).is_some_and(|given| !given.is_plain());
+            let given = self.catalog.table(table.name());
             let table = match stored.table(table.name()) {
                 None => table,
-                Some(known) => match merged(known, &table, given)? {
+                Some(known) => match merged(known, table.rules(), given)? {
                     Some(merged) => merged,
                     None => continue,
                 },
@@ -154,28 +152,27 @@ impl FlowBuilder {
     }
 }
 
-/// The stored table with the rules that were given; `None` if it has them.
-fn merged(stored: &Table, given: &Table, is_defined: bool) -> Result<Option<Table>> {
+/// The stored table with the rules that were given; `None` if it has them. A definition of a name and a kind alone says
+/// nothing about the rest.
+fn merged(stored: &Table, rules: Option<&str>, given: Option<&Table>) -> Result<Option<Table>> {
     let contradicts = |what: &str| {
         let text = format!("the table {} is stored with {what} than this program gives it", stored.name());
         Err(Error::new(ErrorKind::Conflict, text)
             .hinting("`annals tables STORE` shows it; change it there, or in the program"))
     };
-    if stored.kind() != given.kind() && is_defined {
+    if given.is_some_and(|given| given.kind() != stored.kind()) {
         return contradicts("another kind");
     }
-    match (stored.rules(), given.rules()) {
-        (Some(stored), Some(given)) if stored != given => return contradicts("other rules"),
-        _ => {}
+    if let (Some(stored), Some(given)) = (stored.rules(), rules)
+        && stored != given
+    {
+        return contradicts("other rules");
     }
     let same_but_rules = |table: &Table| table.clone().without_rules();
-    if is_defined && same_but_rules(stored) != same_but_rules(given) {
+    if given.is_some_and(|given| !given.is_plain() && same_but_rules(stored) != same_but_rules(given)) {
         return contradicts("other fields");
     }
-    match given.rules().filter(|_| stored.rules().is_none()) {
-        Some(rules) => Ok(Some(stored.clone().with_rules(rules))),
-        None => Ok(None),
-    }
+    Ok(rules.filter(|_| stored.rules().is_none()).map(|rules| stored.clone().with_rules(rules)))
 }
 
 /// Writes down which policy decides from here on, unless that is known.

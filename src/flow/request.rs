@@ -218,13 +218,16 @@ fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, String> {
     serde_json::to_vec(value).map_err(|error| format!("cannot be written as JSON: {error}"))
 }
 
-/// Data on its way to another program: as text, which JSON is. What is none is refused there as it would be here.
+/// Data on its way to another program: as text, which JSON is.
 mod text {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(data: &Result<Vec<u8>, String>, serializer: S) -> Result<S::Ok, S::Error> {
         match data {
-            Ok(bytes) => serializer.serialize_str(&String::from_utf8_lossy(bytes)),
+            Ok(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => serializer.serialize_str(text),
+                Err(error) => Err(serde::ser::Error::custom(format_args!("the data is no JSON: {error}"))),
+            },
             Err(why) => Err(serde::ser::Error::custom(why)),
         }
     }

@@ -262,3 +262,48 @@ fn what_waits_is_still_known_after_a_restart() {
     let digest = flow.pending(10).unwrap()[0].digest.clone();
     assert!(matches!(flow.approve(wish.request, digest, alice(), "").unwrap().outcome, Outcome::Validated { .. }));
 }
+
+#[test]
+fn what_a_flow_remembers_is_kept_also_where_nothing_was_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let durability = annals::Durability::Written { sync_every: Duration::from_secs(3600) };
+    let store = annals::Store::options().durability(durability).open(directory.path()).unwrap();
+    let flow = Flow::builder(&store).start().unwrap();
+    flow.request(Request::create("documents", &json!({"title": "A"})).by(scribe())).unwrap();
+    assert!(store.reader().durable() < store.reader().tail());
+    drop(flow);
+    assert!(directory.path().join("projections/annals.flow.state").exists());
+    assert_eq!(store.reader().durable(), store.reader().tail(), "nothing is kept that power loss may take back");
+}
+
+#[test]
+fn a_program_whose_tables_are_not_those_of_the_store_does_not_start() {
+    use annals::{Action, Catalog, NoteRules, SecretRules, Table};
+    let directory = tempfile::tempdir().unwrap();
+    let store = annals::Store::open(directory.path()).unwrap();
+    let stored = Table::new("memos").with_kind("jot").adopting("jot.made", Action::Create).with_rules("notes");
+    store.add_table(stored.clone(), alice()).unwrap();
+    let start = |table: Table| {
+        let catalog = Catalog::core().with(table).unwrap();
+        Flow::builder(&store).catalog(catalog).background(false).start().map(drop)
+    };
+    for (table, what) in [
+        (Table::new("memos"), "another kind"),
+        (Table::new("memos").with_kind("jotting"), "another kind"),
+        (stored.clone().with_rules("secrets"), "other rules"),
+        (stored.clone().adopting("jot.changed", Action::Update), "other fields"),
+        (Table::new("memos").with_kind("jot").with_owner("alice"), "other fields"),
+    ] {
+        let error = start(table).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    let error = Flow::builder(&store).table("memos", SecretRules).start().map(drop).unwrap_err();
+    assert!(error.kind() == ErrorKind::Conflict && error.to_string().contains("other rules"), "{error}");
+    // The same, and what says nothing about the rest.
+    start(stored.clone()).unwrap();
+    start(stored).unwrap();
+    start(Table::new("memos").with_kind("jot")).unwrap();
+    Flow::builder(&store).table("memos", NoteRules).start().map(drop).unwrap();
+    assert_eq!(store.catalog().unwrap().own_tables().len(), 1);
+}

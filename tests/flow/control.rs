@@ -131,3 +131,38 @@ fn many_ask_at_once_and_each_is_answered() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(store.reader().count(&annals::Query::all().types(["notes.create.validated"])).unwrap(), 160);
 }
+
+#[test]
+fn who_asks_or_waits_at_the_socket_does_not_keep_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, flow) = running(directory.path());
+    let mut idle = UnixStream::connect(directory.path().join("control")).unwrap();
+    let mut said = String::new();
+    let mut answers = BufReader::new(idle.try_clone().unwrap());
+    idle.write_all(b"?\n").unwrap();
+    answers.read_line(&mut said).unwrap();
+    idle.write_all(b"{").unwrap();
+    let gone = directory.path().join("control");
+    std::fs::remove_file(&gone).unwrap();
+    drop(flow);
+    drop(store);
+    // The lock is free at once, whoever is still connected and whatever became of the socket.
+    let (_store, flow) = running(directory.path());
+    idle.write_all(b"\n").unwrap();
+    said.clear();
+    answers.read_line(&mut said).unwrap();
+    assert!(said.contains("error"), "{said}");
+    assert!(gone.exists());
+    drop(flow);
+}
+
+#[test]
+fn data_that_is_no_text_is_refused_and_not_changed_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, _flow) = running(directory.path());
+    let bytes = b"{\"content\":\"\xFF\"}".to_vec();
+    let create = Request::from_json("notes", annals::Action::Create, None, bytes).by(alice());
+    let error = Flow::send(directory.path(), &request(create)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("no JSON"), "{error}");
+}

@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::address::Address;
 use super::{Answer, Call, LINE_BYTES_MAX, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
+use crate::flow::engine::Engine;
 use crate::store::Store;
 
 /// Answers that are remembered for who asks again.
@@ -29,13 +30,14 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Server {
     store: Store,
+    listener: UnixListener,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What connections share.
+/// What connections share. None of them keeps the flow, or the store's lock, but while it is answered.
 struct Shared {
-    flow: Flow,
+    engine: Weak<Engine>,
     answers: Mutex<Answers>,
     connections: AtomicUsize,
 }
@@ -50,8 +52,8 @@ struct Answers {
 impl Server {
     /// Listens at the socket of the flow's store. Only the one process that holds the store's lock does, so whatever
     /// socket stands there was left by one that is gone.
-    pub(crate) fn start(flow: Flow) -> Result<Server> {
-        let store = flow.store().clone();
+    pub(crate) fn start(engine: &Arc<Engine>) -> Result<Server> {
+        let store = engine.store.clone();
         let failed = |error| {
             Error::io(format_args!("listen at {}", store.path().join(super::NAME).display()), error)
                 .hinting("a store that is opened with `control_socket(false)` has no such socket")
@@ -60,12 +62,14 @@ impl Server {
         let listener = listen(&address).map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let shared = Arc::new(Shared { flow, answers: Mutex::default(), connections: AtomicUsize::new(0) });
+        let engine = Arc::downgrade(engine);
+        let shared = Arc::new(Shared { engine, answers: Mutex::default(), connections: AtomicUsize::new(0) });
+        let listening = listener.try_clone().map_err(failed)?;
         let thread = std::thread::Builder::new()
             .name("annals-control".to_owned())
-            .spawn(move || accept(&listener, &shared, &stopped))
+            .spawn(move || accept(&listening, &shared, &stopped))
             .map_err(failed)?;
-        Ok(Server { store, stop, thread: Some(thread) })
+        Ok(Server { store, listener, stop, thread: Some(thread) })
     }
 }
 
@@ -74,10 +78,13 @@ impl Drop for Server {
         // Read by the thread behind each connection; the one that is made here comes after.
         self.stop.store(true, Ordering::SeqCst);
         self.store.inner.answers.store(false, Ordering::Relaxed);
-        let Ok(address) = Address::of(self.store.path()) else { return };
-        let woken = UnixStream::connect(&address.path).is_ok();
-        // Who finds nothing there knows at once that nobody listens.
-        let _ = fs::remove_file(&address.path);
+        // Who waits for the next one wakes: on Linux by this, elsewhere by a connection, if the socket is still there.
+        let mut woken = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both).is_ok();
+        if let Ok(address) = Address::of(self.store.path()) {
+            woken |= UnixStream::connect(&address.path).is_ok();
+            // Who finds nothing there knows at once that nobody listens.
+            let _ = fs::remove_file(&address.path);
+        }
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
@@ -163,8 +170,12 @@ fn answer(line: &[u8], shared: &Shared) -> String {
         let text = format!("version {} of what is asked; this program knows version {VERSION}", call.version);
         return written(Err(Error::new(ErrorKind::NewerFormat, text)));
     }
+    let Some(engine) = shared.engine.upgrade() else {
+        return written(Err(Error::new(ErrorKind::Closed, "the flow has stopped")));
+    };
+    let flow = Flow { engine, _running: None };
     let cell = shared.answers.lock().cell(&call.id);
-    cell.get_or_init(|| written(shared.flow.run(&call.command))).clone()
+    cell.get_or_init(|| written(flow.run(&call.command))).clone()
 }
 
 fn written(result: Result<crate::flow::Reply>) -> String {
