@@ -296,3 +296,38 @@ fn a_sector_zeroed_or_exchanged_is_detected_or_harmless() {
     println!("sectors: {count:?}");
     assert!(count.detected > 0);
 }
+
+/// Frames of the same sizes and positions at the same places, of another store: what a disk leaves that writes a sector
+/// to the wrong place, or gives back one of a file that was deleted.
+#[test]
+fn frames_of_another_store_at_the_same_places_are_detected() {
+    let filled = |letter: &str| {
+        let directory = scratch();
+        let root = directory.path().join("store");
+        let store = Store::options().segment_bytes(64 << 10).sealing(false).open(&root).unwrap();
+        for number in 0..20 {
+            store.append([NewEvent::bytes("note.made", format!("note/{number}"), "", letter.repeat(200))]).unwrap();
+        }
+        let events = read_all(&store).unwrap();
+        store.close().unwrap();
+        let files = files_of(&root);
+        Golden { _directory: directory, root, files, events, closed: true }
+    };
+    let (golden, other) = (filled("a"), filled("b"));
+    let file = Path::new("log/00000000000000000001.raw");
+    let of = |golden: &Golden| golden.files.iter().find(|(path, _)| path == file).unwrap().1.clone();
+    let (ours, theirs) = (of(&golden), of(&other));
+    let begin = 12_288;
+    let frame = ours[begin + 1..].windows(4).position(|bytes| bytes == &ours[begin..begin + 4]).unwrap() + 1;
+    let mut count = Count::default();
+    for number in 0..20 {
+        let here = begin + number * frame..begin + (number + 1) * frame;
+        golden.try_case(&format!("frame {number} of another store"), &mut count, &|at| {
+            rewrite(at, file, |bytes| bytes[here.clone()].copy_from_slice(&theirs[here.clone()]));
+        });
+    }
+    golden.try_case("all frames of another store", &mut count, &|at| {
+        rewrite(at, file, |bytes| bytes[begin..].copy_from_slice(&theirs[begin..]));
+    });
+    assert_eq!(count.detected, 21, "{count:?}");
+}

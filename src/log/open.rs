@@ -211,7 +211,12 @@ fn recover(
         let nothing_left = seen.files.get(plan.file).is_none_or(|file| plan.offset == 0 || plan.next <= file.base);
         recovery.cut = Some(act::cut(storage, &seen, &plan)?);
         if nothing_left {
-            act::begin_segment(storage, &header(storage, wanted, anchor.log, plan.next, epoch + 1), true, true)?;
+            act::begin_segment(
+                storage,
+                &header(storage, wanted, anchor.log, plan.next, epoch_behind(epoch)),
+                true,
+                true,
+            )?;
         }
         seen = look(storage, anchor.log, Some(anchor))?;
         refuse_damage(&seen)?;
@@ -224,9 +229,9 @@ fn recover(
             let state = file.slot.filter(|slot| slot.end_offset == file.end).map(|slot| slot.state);
             let renewed = power_lost && file.header.mode == Mode::Written && file.header.epoch <= anchor.epoch;
             let next = match state {
-                Some(State::Cut) => Some(epoch + 1),
+                Some(State::Cut) => Some(epoch_behind(epoch)),
                 // Also behind a full segment: the one that followed it may be gone, name and all.
-                _ if renewed => Some(epoch + 1),
+                _ if renewed => Some(epoch_behind(epoch)),
                 Some(State::Rolled) => Some(epoch),
                 _ if file.header.mode != wanted.mode => Some(epoch),
                 // The largest batch must fit an empty segment.
@@ -411,4 +416,9 @@ fn index_all(log: &Log, active: &Arc<RawSegment>, recovery: &mut Recovery) -> Re
         }
     }
     Ok(())
+}
+
+/// The epoch under which positions are used again that somebody may have seen.
+fn epoch_behind(epoch: u64) -> u64 {
+    if cfg!(annals_no_epoch) { epoch } else { epoch + 1 }
 }

@@ -280,6 +280,9 @@ impl Log {
     /// The first 16 bytes of the leaf of the event at a position; `None` as with [`Log::with_event`].
     pub(crate) fn fingerprint(&self, position: Position) -> Result<Option<[u8; 16]>> {
         let preimage = self.preimage(position)?;
+        if cfg!(annals_no_fingerprint) {
+            return Ok(preimage.map(|_| [0; 16]));
+        }
         Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
     }
 
