@@ -3,7 +3,7 @@
 use annals::{Command, Outcome, OutcomeFields, Position, RequestId};
 use serde::Serialize;
 
-use super::answer::{self, Answer, reason};
+use super::answer::{self, Answer, Reason};
 use super::args::needed_actor;
 use super::data::Data;
 use super::fail::Done;
@@ -19,9 +19,8 @@ pub(crate) struct Args {
     /// What takes its place: a JSON object, @FILE, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     data: Data,
-    /// Why; it stands in the log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 #[derive(Serialize)]
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let by = needed_actor(args.answer.actor.as_ref(), "an amendment")?;
     let data = args.data.object()?;
     let request = args.answer.request;
-    let command = Command::Amend { request, by, data, reason: reason(args.reason.as_ref()) };
+    let command = Command::Amend { request, by, data, reason: args.reason.text() };
     let answered = answer::send(&path, &command)?;
     let Some(made) = &answered.successor else { return answer::tell("amended", &answered, format, out) };
     if format == Format::Table {

@@ -24,6 +24,20 @@ pub(crate) struct Answer {
     pub(crate) actor: Option<Actor>,
 }
 
+/// Why they do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reason {
+    /// Why; it stands in the log
+    #[arg(long = "reason", value_name = "TEXT")]
+    given: Option<String>,
+}
+
+impl Reason {
+    pub(crate) fn text(&self) -> String {
+        self.given.as_ref().map(|reason| text::clean(reason.trim()).into_owned()).unwrap_or_default()
+    }
+}
+
 #[derive(Serialize)]
 struct Told<'a> {
     request: RequestId,
@@ -53,7 +67,3 @@ pub(crate) fn tell(done: &str, answered: &Answered, format: Format, out: &mut Ou
     out.line(format_args!("request {request}: {words}"))
 }
 
-/// Reasons of the command line are one line.
-pub(crate) fn reason(given: Option<&String>) -> String {
-    given.map(|reason| text::clean(reason.trim()).into_owned()).unwrap_or_default()
-}

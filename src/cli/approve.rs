@@ -5,7 +5,7 @@ use std::path::Path;
 
 use annals::{Actor, Command, Pending, Phase};
 
-use super::answer::{self, Answer, reason};
+use super::answer::{self, Answer, Reason};
 use super::args::needed_actor;
 use super::fail::{Code, Done, Failure, shell_word, tell};
 use super::out::{Format, Out};
@@ -20,9 +20,8 @@ pub(crate) struct Args {
     /// The digest of what you saw, from `annals requests`; without it you are shown the request and asked
     #[arg(long, value_name = "DIGEST")]
     seen: Option<String>,
-    /// Why; it stands in the log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
@@ -33,7 +32,7 @@ pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
         Some(digest) => digest.clone(),
         None => ask(args, &by, &path, format, out)?,
     };
-    let command = Command::Approve { request, seen, by, reason: reason(args.reason.as_ref()) };
+    let command = Command::Approve { request, seen, by, reason: args.reason.text() };
     let answered = answer::send(&path, &command)?;
     answer::tell("approved", &answered, format, out)?;
     outcome::end(&answered.outcome)

@@ -2,7 +2,7 @@
 
 use annals::Command;
 
-use super::answer::{self, Answer, reason};
+use super::answer::{self, Answer, Reason};
 use super::args::needed_actor;
 use super::fail::Done;
 use super::out::{Format, Out};
@@ -13,16 +13,15 @@ use super::out::{Format, Out};
 pub(crate) struct Args {
     #[command(flatten)]
     answer: Answer,
-    /// Why; it stands in the log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub(crate) fn run(args: &Args, format: Format, out: &mut Out) -> Done {
     let path = args.answer.store.path()?;
     let by = needed_actor(args.answer.actor.as_ref(), "a rejection")?;
     let request = args.answer.request;
-    let command = Command::Reject { request, by, reason: reason(args.reason.as_ref()) };
+    let command = Command::Reject { request, by, reason: args.reason.text() };
     let answered = answer::send(&path, &command)?;
     answer::tell("rejected", &answered, format, out)
 }
