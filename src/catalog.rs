@@ -420,12 +420,22 @@ impl Table {
                     other.name, self.name
                 ));
             }
+            let generated = |adopted: &str| parts(adopted).is_some_and(|(table, ..)| table == self.name);
+            if let Some((adopted, _)) = other.adopts.iter().find(|(adopted, _)| generated(adopted)) {
+                return conflict(format!(
+                    "the table {} has adopted {adopted}, which {} would generate",
+                    other.name, self.name
+                ));
+            }
             if other.kind == self.kind {
                 return conflict(format!("the kind {} belongs to the table {}", self.kind, other.name));
             }
         }
         for (at, (event_type, _)) in self.adopts.iter().enumerate() {
-            if event_type.is_empty() || event_type.len() > limits::TYPE_BYTES_MAX || event_type.starts_with("annals.") {
+            // What no event can have as its type would only be repeated in messages.
+            let is_type =
+                (1..=limits::TYPE_BYTES_MAX).contains(&event_type.len()) && !event_type.contains(char::is_control);
+            if !is_type || event_type.starts_with("annals.") {
                 return Err(Error::invalid(format!("{event_type:?} is no type that a table can adopt")));
             }
             if let Some((table, ..)) =

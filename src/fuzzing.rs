@@ -10,12 +10,25 @@
 //! so a fuzzer that does not find it quickly tests nothing.
 
 mod bytes_file;
+mod logs;
 mod mend;
+mod part;
 mod sealed;
+#[cfg(feature = "sqlite")]
+mod sql;
+mod stored;
+mod texts;
+mod twice;
 mod use_up;
 
 use bytes_file::BytesFile;
+pub use part::part;
 pub use sealed::{block, dictionary, envelope, payload, sealed, terms};
+#[cfg(feature = "sqlite")]
+pub use sql::sql;
+pub use stored::{checkpoint, identity, snapshot, state, state_bytes, state_of_bytes};
+pub use texts::{control, flow, import, merge, rules, table, words};
+pub use twice::{forms, plan};
 
 use sha2::{Digest, Sha256};
 
@@ -74,7 +87,26 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("envelope", envelope),
     ("payload", payload),
     ("sealed", sealed),
+    ("part", part),
+    ("snapshot", snapshot),
+    ("state", state),
+    ("checkpoint", checkpoint),
+    ("identity", identity),
+    ("import", import),
+    ("merge", merge),
+    ("table", table),
+    ("words", words),
+    ("rules", rules),
+    ("control", control),
+    ("flow", flow),
+    ("sql", sql),
+    ("forms", forms),
+    ("plan", plan),
 ];
+
+/// Without SQLite there is no SQL.
+#[cfg(not(feature = "sqlite"))]
+pub fn sql(_: &[u8]) {}
 
 const LOG: LogId = LogId([7; 16]);
 const SALT: u64 = 0x0123_4567_89AB_CDEF;

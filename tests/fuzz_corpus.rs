@@ -6,10 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "fuzz_corpus/beside.rs"]
+mod beside;
 #[path = "fuzz_corpus/sealed.rs"]
 mod sealed;
+#[path = "fuzz_corpus/texts.rs"]
+mod texts;
 #[path = "fuzz_corpus/tier.rs"]
 mod tier;
+#[path = "../fuzz/wincode.rs"]
+mod wincode;
 #[path = "fuzz_corpus/worker.rs"]
 mod worker;
 
@@ -22,7 +28,26 @@ use annals::fuzzing::{TARGETS, Target, canary};
 
 /// Of each target's inputs; `ANNALS_FUZZ_MUTATIONS` makes them more.
 const MUTATIONS: u64 = 2_000;
-const CORPUS_BYTES_MAX: u64 = 400_000;
+/// Of a target that opens stores or runs statements, one in so many of these.
+const SLOW: &[(&str, u64)] = &[
+    ("checkpoint", 10),
+    ("control", 40),
+    ("flow", 40),
+    ("forms", 40),
+    ("identity", 10),
+    ("import", 10),
+    ("plan", 4),
+    ("snapshot", 20),
+    ("sql", 10),
+];
+const MEMORY_BYTES_MAX: u64 = 256 << 20;
+const CORPUS_BYTES_MAX: u64 = 500_000;
+
+/// Every target: those of the library, and the one that needs more than the library has.
+fn targets() -> impl Iterator<Item = (&'static str, Target)> {
+    let all: [(&str, Target); 1] = [("wincode", wincode::wincode)];
+    TARGETS.iter().copied().chain(all)
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -93,20 +118,33 @@ fn run(name: &str, target: Target, input: &[u8], what: &dyn Fn() -> String) {
 #[test]
 fn no_target_fails() {
     let mutations = std::env::var("ANNALS_FUZZ_MUTATIONS").map_or(MUTATIONS, |count| count.parse().unwrap());
-    for (name, target) in TARGETS {
+    let only = std::env::var("ANNALS_FUZZ_TARGET").ok();
+    for (name, target) in targets().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name)) {
         let corpus = corpus(name);
         assert!(corpus.len() >= 3, "{name} has too few seeds");
         for (path, input) in &corpus {
-            run(name, *target, input, &|| path.display().to_string());
+            run(name, target, input, &|| path.display().to_string());
         }
         let mut random = Random(name.bytes().fold(1, |seed, byte| seed * 31 + u64::from(byte)));
-        for number in 0..mutations {
+        let slow = SLOW.iter().find(|(slow, _)| *slow == name).map_or(1, |(_, times)| *times);
+        for number in 0..mutations / slow {
             let (path, input) = &corpus[random.below(corpus.len())];
             let (_, other) = &corpus[random.below(corpus.len())];
             let mutated = random.mutate(input, other);
-            run(name, *target, &mutated, &|| format!("mutation {number} of {}", path.display()));
+            run(name, target, &mutated, &|| format!("mutation {number} of {}", path.display()));
         }
     }
+    // All of them together, and what the tests beside them take, in what a fuzzer allows to one.
+    if let Some(peak) = peak_memory_bytes() {
+        assert!(peak < MEMORY_BYTES_MAX, "{} MiB were taken", peak >> 20);
+    }
+}
+
+/// The most memory that this process had, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
 /// A target that cannot fail tests nothing; this one must.
@@ -141,8 +179,7 @@ fn every_target_has_its_fuzzer() {
         let entries = fs::read_dir(root().join(directory)).unwrap();
         entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
     };
-    let expected: BTreeSet<String> =
-        TARGETS.iter().map(|(name, _)| *name).chain(["canary"]).map(str::to_owned).collect();
+    let expected: BTreeSet<String> = targets().map(|(name, _)| name).chain(["canary"]).map(str::to_owned).collect();
     assert_eq!(names("fuzz/fuzz_targets"), expected);
     assert_eq!(names("fuzz/corpus"), expected);
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
@@ -151,7 +188,9 @@ fn every_target_has_its_fuzzer() {
         let path = format!("path = \"fuzz_targets/{name}.rs\"");
         assert!(manifest.contains(&format!("name = \"{name}\"\n{path}")), "{name}");
         let source = fs::read_to_string(root().join(format!("fuzz/fuzz_targets/{name}.rs"))).unwrap();
-        assert!(source.contains(&format!("annals::fuzzing::{name}(data)")), "{name}");
+        let called =
+            ["annals::fuzzing", "against"].map(|of| format!("fuzz_target!(|data: &[u8]| {of}::{name}(data));"));
+        assert!(called.iter().any(|call| source.contains(call)), "{name}");
         bytes += corpus(name).iter().map(|(_, input)| input.len() as u64).sum::<u64>();
     }
     assert!(bytes < CORPUS_BYTES_MAX, "{bytes} bytes of corpus");
@@ -219,6 +258,8 @@ fn write_seeds() {
     sealed::write_seeds(&store);
     tier::write_seeds();
     worker::write_seeds();
+    beside::write_seeds(&store);
+    texts::write_seeds(&lines);
     let golden = annals::Store::options().read_only(true).open(&store).unwrap();
     for position in [1, 2, 5] {
         let json = golden.receipt(position, None).unwrap().to_json();
@@ -275,6 +316,8 @@ fn segment_seeds(name: &str, file: &[u8]) {
     let whole = [&heads[..], &file[12_288..end]].concat();
     seed("segment", &format!("whole-{name}"), &whole);
     damaged("segment", name, &whole);
+    seed("part", &format!("all-{name}"), &[&[0], &whole[..]].concat());
+    seed("part", &format!("some-{name}"), &[&[7], &whole[..whole.len().min(5_000)]].concat());
     seed("inspect", &format!("raw-{name}"), &[&[0], &file[..200]].concat());
     seed("page", &format!("header-{name}"), &[&[0], &file[..96]].concat());
     seed("page", &format!("slot-{name}"), &[&[1], &file[4096..4096 + 104]].concat());

@@ -53,8 +53,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("backup", 6),
     ("restore", 6),
     ("verify", 6),
-    // Entry points for fuzzing: behind a feature, beside the store.
-    ("fuzzing", 6),
+    // Entry points for fuzzing: behind a feature, above all that is fuzzed.
+    ("fuzzing", 7),
     ("projection", 7),
     ("sql", 7),
     ("flow", 7),

@@ -54,7 +54,11 @@ fn names_that_would_collide_are_refused() {
     assert_eq!(refused(Table::new("papers").with_kind("note")), ErrorKind::Conflict);
     assert_eq!(refused(notes().with_kind("paper")), ErrorKind::Conflict);
     assert_eq!(refused(Table::new("papers").adopting("notes.create.validated", Action::Create)), ErrorKind::Conflict);
+    let adopting =
+        Catalog::core().with(Table::new("papers").adopting("later.create.validated", Action::Create)).unwrap();
+    assert_eq!(adopting.with(Table::new("later")).unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(refused(Table::new("papers").adopting("annals.table.added", Action::Create)), ErrorKind::Invalid);
+    assert_eq!(refused(Table::new("papers").adopting("a\u{1b}[2J", Action::Create)), ErrorKind::Invalid);
     for name in ["", "1a", "a-b", "a b", "é", "a/b", "a.b", &"a".repeat(64)] {
         assert_eq!(refused(Table::new(name).with_kind("k")), ErrorKind::Invalid, "{name}");
         assert_eq!(refused(Table::new("papers").with_kind(name)), ErrorKind::Invalid, "{name}");

@@ -78,6 +78,20 @@ pub(crate) fn save(store: &Store, position: Position, state: &[u8]) -> Result<()
     kept::save(&home, NAME, VERSION, &at, state)
 }
 
+/// Reads a kept index from hostile bytes and looks at what it would be.
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(super) fn read_and_use(state: &[u8]) {
+    let Ok(image) = codec::decode::<Image>(state) else { return };
+    let live = image.live.len();
+    let Some(index) = index_of(image, Position::new(30)) else { return };
+    assert!(index.live.len() <= live);
+    let again = image_of(&index);
+    assert_eq!(again.live.len(), index.live.len());
+    if let Ok(state) = codec::encode(&again) {
+        assert!(codec::decode::<Image>(&state).is_ok());
+    }
+}
+
 fn image_of(index: &Index) -> Image {
     let authority = &index.authority;
     let grant = |given: &GivenGrant| KeptGrant {

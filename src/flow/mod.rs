@@ -17,6 +17,8 @@ mod decide;
 mod digest;
 mod drive;
 mod engine;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod grant;
 mod index;
 mod keep;

@@ -4,12 +4,14 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{HEADER_USED, SLOT_USED};
+use crate::checkpoint::Checkpoint;
+use crate::event::LogId;
 use crate::format::bytes::{u16_at, u32_at, u64_at};
 use crate::format::frame::{self, ENTRY_BYTES, FIRST_OFFSET, HEADER_BYTES};
 use crate::format::sealed::blocks;
 use crate::format::sealed::envelope::{END_MAGIC, MAGIC as SEALED_MAGIC};
 use crate::format::sealed::footer::SECTION_BYTES;
-use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot, tier, worker};
+use crate::format::{PAGE_BYTES, anchor, header, idx, live, slot, snapshot, tier, worker};
 
 /// The number at a place; 0 where the bytes do not reach.
 pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
@@ -390,4 +392,89 @@ pub(super) fn worker(data: &[u8]) -> Vec<u8> {
         (offset, seq) = (offset + whole, seq + 1);
     }
     bytes
+}
+
+/// A file of stored states: its header, and of each record its lengths, checks, and, where it names a position that the
+/// log has, the fingerprint of the event there.
+pub(super) fn snapshot(data: &[u8], log: LogId, checkpoints: &[Checkpoint]) -> Vec<u8> {
+    let mut file = data.to_vec();
+    let name_len = usize::from(u16_at(data, 10).unwrap_or_default()) % 64;
+    let mut end = (40 + name_len).next_multiple_of(8);
+    file.resize(file.len().max(end + 8).next_multiple_of(8), 0);
+    put(&mut file, 0, &snapshot::MAGIC);
+    put(&mut file, 8, &[1, 0, name_len as u8, 0, 0, 0, 0, 0]);
+    put(&mut file, 16, &log.0);
+    seal(&mut file, end, named(snapshot::MAGIC));
+    end += 8;
+    let salt = number(&file, 32);
+    while end + 72 <= file.len() {
+        let left = file.len() - end - 72;
+        let record = &mut file[end..];
+        let subject_len = usize::from(u16_at(record, 4).unwrap_or_default()) % 64.min(left + 1);
+        let check_at = (64 + subject_len).next_multiple_of(8);
+        let state_at = check_at + 8;
+        if state_at > record.len() {
+            break;
+        }
+        let room = record.len() - state_at;
+        let state_len = u32_at(record, 52).unwrap_or_default() as usize % (room + 1);
+        let whole = state_len.next_multiple_of(8).min(room);
+        put(record, 0, &snapshot::RECORD_MAGIC);
+        put(record, 4, &[subject_len as u8, 0, 0, 0]);
+        put(record, 52, &(state_len as u32).to_le_bytes());
+        if let Some(at) = checkpoints.get(number(record, 8) as usize) {
+            put(record, 24, &at.epoch.to_le_bytes());
+            put(record, 32, &at.fingerprint);
+        }
+        record[state_at + state_len..state_at + whole].fill(0);
+        let state_check = xxh3_64_with_seed(&record[state_at..state_at + whole], salt);
+        put(record, 56, &state_check.to_le_bytes());
+        seal(record, check_at, salt ^ end as u64);
+        end += state_at + whole;
+    }
+    file
+}
+
+/// A kept state: magic, length and check; version and checkpoint too, where they are given.
+pub(super) fn kept(data: &[u8], at: Option<(u32, Checkpoint)>) -> Vec<u8> {
+    let mut file = data.to_vec();
+    file.resize(file.len().max(64), 0);
+    let end = file.len() - 8;
+    put(&mut file, 0, b"annlproj");
+    if let Some((version, at)) = at {
+        put(&mut file, 8, &u64::from(version).to_le_bytes());
+        put(&mut file, 16, &at.position.get().to_le_bytes());
+        put(&mut file, 24, &at.epoch.to_le_bytes());
+        put(&mut file, 32, &at.fingerprint);
+    }
+    put(&mut file, 48, &(end as u64 - 56).to_le_bytes());
+    let check = xxh3_64(&file[..end]);
+    put(&mut file, end, &check.to_le_bytes());
+    file
+}
+
+/// ANCHOR or LIVE: all checks, and the log that it is of where that is given.
+pub(super) fn identity(file: &mut [u8], name: &str, log: Option<LogId>) {
+    match name {
+        "ANCHOR" => {
+            for (slot, offset) in file.chunks_mut(PAGE_BYTES).zip(slot::OFFSETS) {
+                // A slot of zeros is one that was never written.
+                if slot.iter().all(|byte| *byte == 0) {
+                    continue;
+                }
+                put(slot, 8, &[1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                if let Some(log) = log {
+                    put(slot, 32, &log.0);
+                }
+                page(2, slot, 0, offset);
+            }
+        }
+        "LIVE" if file.len() >= PAGE_BYTES => {
+            if let Some(log) = log {
+                put(file, 8, &log.0);
+            }
+            live(file);
+        }
+        _ => {}
+    }
 }

@@ -37,7 +37,7 @@ fn file(extension: &str, name: &str) -> PathBuf {
 }
 
 /// The bytes of a kept state.
-fn write(version: u32, at: &Checkpoint, state: &[u8]) -> Vec<u8> {
+pub(crate) fn write(version: u32, at: &Checkpoint, state: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + state.len() + CHECK_BYTES);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&version.to_le_bytes());
@@ -53,7 +53,7 @@ fn write(version: u32, at: &Checkpoint, state: &[u8]) -> Vec<u8> {
 }
 
 /// Version, checkpoint and state of a kept one; `None` if the bytes are not that, whole.
-fn read(bytes: &[u8]) -> Option<(u32, Checkpoint, &[u8])> {
+pub(crate) fn read(bytes: &[u8]) -> Option<(u32, Checkpoint, &[u8])> {
     let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
     if xxh3_64(content) != u64::from_le_bytes(*check) || !content.starts_with(MAGIC) {
         return None;

@@ -6,6 +6,8 @@
 //! memory and whoever stops taking rows stops the statement.
 
 mod events;
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod guard;
 mod statement;
 mod tables;

@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use client::send;
 #[cfg(unix)]
 pub(crate) use server::Server;
+#[cfg(all(unix, any(fuzzing, feature = "fuzzing")))]
+pub(crate) use server::answers;
 
 /// The socket, in the store's directory.
 const NAME: &str = "control";
@@ -78,6 +80,12 @@ impl Answer {
             }
         }
     }
+}
+
+/// An answer as whoever asked reads it; `None` if it is none.
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(crate) fn read_answer(line: &[u8]) -> Option<Result<Reply>> {
+    serde_json::from_slice(line).ok().map(Answer::result)
 }
 
 /// Where the socket of a store is, for a call of the operating system that takes only short paths: a long one goes

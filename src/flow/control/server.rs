@@ -183,6 +183,13 @@ fn written(result: Result<crate::flow::Reply>) -> String {
     serde_json::to_string(&Answer::of(result)).unwrap_or_else(|_| broken.to_owned())
 }
 
+/// The answers to lines, one after the other, as whoever sends them over one connection gets them.
+#[cfg(any(fuzzing, feature = "fuzzing"))]
+pub(crate) fn answers<'l>(flow: Flow, lines: impl Iterator<Item = &'l [u8]>) -> Vec<String> {
+    let shared = Shared { flow, answers: Mutex::default(), connections: AtomicUsize::new(0) };
+    lines.map(|line| answer(line, &shared)).collect()
+}
+
 impl Answers {
     /// Where the answer to a call stands, or will.
     fn cell(&mut self, id: &str) -> Arc<OnceLock<String>> {

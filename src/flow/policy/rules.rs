@@ -102,7 +102,12 @@ impl RuleSet {
         }
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            // It repeats what stands there, which may be what a terminal would take for a command.
+            let words = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let message: String = words
+                .chars()
+                .map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() })
+                .collect();
             Error::invalid(format!("no rules: line {line}: {message}"))
         })?;
         if file.rules.len() > RULES_MAX {
@@ -179,7 +184,8 @@ impl Rule {
             Then::Reject => Verdict::Reject { rule, reason: self.reason.clone().unwrap_or_default() },
             Then::Ask => {
                 let because = self.reason.clone().unwrap_or_else(|| format!("the rule {rule:?} wants it"));
-                let user = |who: &String| Actor::new(ActorKind::User, who.trim_start_matches("user:"));
+                // Once: somebody may be called `user:bob`.
+                let user = |who: &String| Actor::new(ActorKind::User, who.strip_prefix("user:").unwrap_or(who));
                 let within = self.answer_within.as_deref().and_then(|text| parse_duration(text).ok());
                 Verdict::Ask { rule, because, whom: self.whom.iter().map(user).collect(), within }
             }
