@@ -27,8 +27,10 @@ pub struct Found {
     pub events: u64,
     /// Acknowledgements of every kind, all held.
     pub acknowledged: u64,
-    /// What recovery said, if it had to do anything.
-    pub recovery: String,
+    /// Whether the store had not been closed in order.
+    pub was_interrupted: bool,
+    /// Whether recovery had to cut a torn tail.
+    pub was_cut: bool,
 }
 
 macro_rules! holds {
@@ -52,7 +54,8 @@ pub fn check(path: &Path, ledger: &Path) -> Verdict<Found> {
         Err(error) => return Err(error.into()),
     }
     let store = options().open(path)?;
-    let recovery = store.recovery().to_string();
+    let was_interrupted = !store.recovery().clean && !store.recovery().created;
+    let was_cut = store.recovery().cut.is_some();
     Seen::read(&store)?.hold_against(&told)?;
     let verified = store.verify(|_| ControlFlow::Continue(()))?;
     holds!(verified.is_good(), "verify: {verified:?}");
@@ -62,7 +65,7 @@ pub fn check(path: &Path, ledger: &Path) -> Verdict<Found> {
     seen.hold_against(&told)?;
     store.close()?;
     drop(store);
-    Ok(Found { events: seen.events, acknowledged: told.acknowledged, recovery })
+    Ok(Found { events: seen.events, acknowledged: told.acknowledged, was_interrupted, was_cut })
 }
 
 /// Lets the flow, the worker and the projections come to the end of the log, and looks at what they made.

@@ -7,16 +7,20 @@
 //! | `import K`, `imported K N` | the chunk K is imported, the first N of its events are there |
 //! | `ask N`, `asked N P`, `approved N`, `validated N` | the row note/N: asked for by the request P, approved, made |
 //! | `do P`, `did P`, `done P` | the worker's step for the event P begins, is kept for ever, its copy is appended |
+//!
+//! With `BUSY_CLOCK=FILE` in the environment ` @N` stands behind each line, N being the length of that file in bytes when
+//! the line was written. If the file is a log of all that is written to a disk, the lines up to N are what had been said
+//! when the disk had come so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Verdict;
 
-/// The file, open for more.
-pub struct Ledger(File);
+/// The file, open for more, and the one whose length is the time.
+pub struct Ledger(File, Option<PathBuf>);
 
 impl Ledger {
     /// What the file says already, and the file.
@@ -27,12 +31,16 @@ impl Ledger {
         text.truncate(whole);
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         file.set_len(whole as u64)?;
-        Ok((Told::read(&text)?, Ledger(file)))
+        Ok((Told::read(&text)?, Ledger(file, std::env::var_os("BUSY_CLOCK").map(PathBuf::from))))
     }
 
     /// Adds a line.
     pub fn tell(&self, line: impl std::fmt::Display) -> std::io::Result<()> {
-        (&self.0).write_all(format!("{line}\n").as_bytes())
+        let time = match &self.1 {
+            Some(clock) => format!(" @{}", std::fs::metadata(clock)?.len()),
+            None => String::new(),
+        };
+        (&self.0).write_all(format!("{line}{time}\n").as_bytes())
     }
 }
 
@@ -68,7 +76,7 @@ impl Told {
         for line in text.lines() {
             let mut words = line.split(' ');
             let what = words.next().unwrap_or_default();
-            let numbers = words.map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+            let numbers = words.filter(|word| !word.starts_with('@')).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
             match (what, numbers.as_slice()) {
                 ("try", &[writer, first, last]) => {
                     told.tried.entry(writer).or_default().entry(first).or_insert((last, false));

@@ -99,12 +99,12 @@ pub fn write(path: &Path, ledger: &Path, seed: u64, time: Duration) -> Verdict<(
             })
         };
         let parts = [
-            ("writer 0", part(seed * 8, |busy, dice| busy.append(dice))),
-            ("writer 1", part(seed * 8 + 1, |busy, dice| busy.submit(dice))),
-            ("writer 2", part(seed * 8 + 2, |busy, dice| busy.append_expecting(dice))),
-            ("importer", part(seed * 8 + 3, |busy, dice| busy.import(dice))),
-            ("sealer", part(seed * 8 + 4, |busy, dice| busy.seal(dice))),
-            ("asker", part(seed * 8 + 5, |busy, dice| busy.ask(dice))),
+            ("writer 0", part(seed.wrapping_mul(8), |busy, dice| busy.append(dice))),
+            ("writer 1", part(seed.wrapping_mul(8) + 1, |busy, dice| busy.submit(dice))),
+            ("writer 2", part(seed.wrapping_mul(8) + 2, |busy, dice| busy.append_expecting(dice))),
+            ("importer", part(seed.wrapping_mul(8) + 3, |busy, dice| busy.import(dice))),
+            ("sealer", part(seed.wrapping_mul(8) + 4, |busy, dice| busy.seal(dice))),
+            ("asker", part(seed.wrapping_mul(8) + 5, |busy, dice| busy.ask(dice))),
         ];
         while begun.elapsed() < time && !over.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(2));
