@@ -91,7 +91,10 @@ fn consumers_agree(store: &Store, told: &Told, ledger: &Arc<Ledger>) -> Verdict<
     // Without its thread the file stands still.
     holds!(store.update_tables(None, |_, _| ControlFlow::Continue(()))?, "the tables were stopped");
     for table in store.check_tables(None, |_, _| ControlFlow::Continue(()))?.into_iter().flatten() {
-        holds!(table.differences == Some((0, 0)) && table.outdated.is_none(), "a table differs from the log: {table:?}");
+        holds!(
+            table.differences == Some((0, 0)) && table.outdated.is_none(),
+            "a table differs from the log: {table:?}"
+        );
     }
     Ok(())
 }
@@ -233,4 +236,3 @@ impl Seen {
         Ok(())
     }
 }
-

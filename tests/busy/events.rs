@@ -70,7 +70,8 @@ pub fn work(event: &EventRef<'_>) -> Verdict<Work> {
     let made = Work::new(found.writer, found.number, (found.first, found.last));
     let tags: &[&str] = if made.is_job() { &["job"] } else { &[] };
     let right = found == made
-        && (event.event_type(), event.subject(), event.version()) == (made.event_type(), &made.subject(), made.version())
+        && (event.event_type(), event.subject(), event.version())
+            == (made.event_type(), &made.subject(), made.version())
         && event.tags().eq(tags.iter().copied())
         && (made.first..=made.last).contains(&made.number);
     if right { Ok(made) } else { Err(format!("an event that nobody wrote: {event:?}").into()) }

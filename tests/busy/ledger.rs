@@ -76,7 +76,8 @@ impl Told {
         for line in text.lines() {
             let mut words = line.split(' ');
             let what = words.next().unwrap_or_default();
-            let numbers = words.filter(|word| !word.starts_with('@')).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+            let numbers =
+                words.filter(|word| !word.starts_with('@')).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
             match (what, numbers.as_slice()) {
                 ("try", &[writer, first, last]) => {
                     told.tried.entry(writer).or_default().entry(first).or_insert((last, false));
