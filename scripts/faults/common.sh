@@ -97,7 +97,13 @@ loop_mount() {
 }
 
 loop_unmount() {
-    umount "$2" || { sleep 0.2 && umount "$2"; }
+    # A process that was killed lets go a moment later.
+    local attempt
+    for attempt in {1..50}; do
+        if umount "$2" 2>/dev/null; then break; fi
+        sleep 0.1
+    done
+    ! mountpoint -q "$2"
     local device="${loops[-1]}"
     losetup -d "$device"
     unset 'loops[-1]' 'mounted[-1]'
