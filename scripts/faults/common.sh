@@ -52,6 +52,8 @@ children=()
 clean_up() {
     local status=$? index
     set +e
+    # What no check has called a violation is a fault of the script or of its surroundings, and no success.
+    [[ -n "${is_finished:-}" || $status -eq 77 ]] || echo "$script: ended early with $status, after $SECONDS s" >&2
     for index in "${!children[@]}"; do
         kill -KILL "${children[index]}" 2>/dev/null
         wait "${children[index]}" 2>/dev/null
@@ -103,13 +105,17 @@ loop_unmount() {
         if umount "$2" 2>/dev/null; then break; fi
         sleep 0.1
     done
-    ! mountpoint -q "$2"
+    if mountpoint -q "$2"; then
+        echo "$script: $2 stays busy" >&2
+        exit 2
+    fi
     local device="${loops[-1]}"
     losetup -d "$device"
     unset 'loops[-1]' 'mounted[-1]'
 }
 
 finish() {
+    is_finished=yes
     echo "$script: $*, $violations violations, $SECONDS s"
     [[ $violations -eq 0 ]]
     exit $?
