@@ -7,7 +7,7 @@
 //! | `write` | the one that works until it is killed or the disk is taken away |
 //! | `check` | the oracle: the store opened again, held against the ledger |
 //!
-//! `tests/busy.rs` kills such a process again and again; `examples/busy.rs` is the same as a program, for the scripts
+//! `tests/kills.rs` kills such a process again and again; `examples/busy.rs` is the same as a program, for the scripts
 //! under `scripts/faults/` that take the power from under it.
 
 #![allow(dead_code, unreachable_pub, reason = "the test and the example use each its part")]

@@ -101,7 +101,7 @@ fn whatever_it_is_doing_a_kill_costs_nothing_that_was_acknowledged() {
         before = found;
     }
     println!(
-        "busy: {kills} kills, {while_opening} of them counted from the start of the process, 0 violations: {held} \
+        "kills: {kills} kills, {while_opening} of them counted from the start of the process, 0 violations: {held} \
          acknowledgements held, {events} events, {interrupted} stores had not been closed, {cut} had a torn tail, {} s",
         begun.elapsed().as_secs()
     );
