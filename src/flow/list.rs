@@ -4,11 +4,10 @@ use serde::{Serialize, Serializer};
 
 use super::Flow;
 use super::engine::{Engine, Look};
-use super::index::Lapse;
 use super::life::{Life, request_of};
 use super::outcome::Outcome;
 use super::rows::literal;
-use super::show::{Page, Pending, differences, told};
+use super::show::{Page, Pending, differences, outcome_of, told};
 use super::wanted::Wanted;
 use crate::catalog::{Action, Phase};
 use crate::error::Result;
@@ -74,12 +73,7 @@ impl Engine {
 }
 
 fn entry(look: &Look<'_>, life: &Life) -> Result<RequestEntry> {
-    let live = look.index.live.get(&life.id());
-    let outcome = match live.and_then(|live| live.lapsed(&look.index.authority, look.now)) {
-        Some(Lapse::Expired(_)) => Outcome::Expired,
-        Some(Lapse::Stale(because, event)) => Outcome::Stale { because, event },
-        None => life.outcome()?,
-    };
+    let outcome = outcome_of(look, life)?;
     let wanted = Wanted::of(life)?;
     let differences = if outcome.is_final() { Vec::new() } else { differences(look, &wanted)? };
     Ok(RequestEntry { request: told(look, life, wanted, differences)?, outcome })

@@ -7,7 +7,7 @@ use super::authority::{Authority, Role};
 use super::decide::{EDITORS, USERS, current, judge, may_do, proposal};
 use super::engine::{Engine, Look};
 use super::grant::GivenGrant;
-use super::index::Live;
+use super::index::{Lapse, Live};
 use super::life::{Life, actor_of};
 use super::outcome::Outcome;
 use super::payload;
@@ -273,10 +273,8 @@ impl Engine {
     pub(crate) fn outcome_now(&self, id: RequestId) -> Result<Outcome> {
         self.look(|look| {
             let authority = std::sync::Arc::clone(&look.index.authority);
-            let lapse = look.index.live.get(&id).and_then(|live| live.lapsed(&authority, look.now));
-            match lapse {
-                Some(super::index::Lapse::Expired(_)) => Ok(Outcome::Expired),
-                Some(super::index::Lapse::Stale(because, event)) => Ok(Outcome::Stale { because, event }),
+            match lapsed(look, id) {
+                Some(outcome) => Ok(outcome),
                 None => Life::read(look.reader, &authority.catalog, id)?.outcome(),
             }
         })
@@ -296,7 +294,7 @@ impl Engine {
                 event_type: life.requested.event_type().to_owned(),
                 subject: wanted.subject.clone(),
                 actor: wanted.actor.to_string(),
-                outcome: life.outcome()?,
+                outcome: outcome_of(look, &life)?,
                 decisions,
             })
         })
@@ -403,11 +401,7 @@ impl Engine {
                 }
                 events.insert(position, event);
             }
-            let outcome = match look.index.live.get(&id).and_then(|live| live.lapsed(&authority, look.now)) {
-                Some(super::index::Lapse::Expired(_)) => Outcome::Expired,
-                Some(super::index::Lapse::Stale(because, event)) => Outcome::Stale { because, event },
-                None => life.outcome()?,
-            };
+            let outcome = outcome_of(look, &life)?;
             Ok(Trace { request: id, outcome, events: events.into_values().collect(), is_cut })
         })
     }
@@ -416,6 +410,23 @@ impl Engine {
     pub(crate) fn test_policy(&self, rules: RuleSet) -> Result<PolicyTest> {
         super::policy_test::run(self, rules)
     }
+}
+
+/// What became of a request, also where the flow has not written so yet.
+pub(crate) fn outcome_of(look: &Look<'_>, life: &Life) -> Result<Outcome> {
+    match lapsed(look, life.id()) {
+        Some(outcome) => Ok(outcome),
+        None => life.outcome(),
+    }
+}
+
+/// How a request has ended for want of an answer or of its ground, if the log does not say so yet.
+fn lapsed(look: &Look<'_>, id: RequestId) -> Option<Outcome> {
+    let live = look.index.live.get(&id)?;
+    Some(match live.lapsed(&look.index.authority, look.now)? {
+        Lapse::Expired(_) => Outcome::Expired,
+        Lapse::Stale(because, event) => Outcome::Stale { because, event },
+    })
 }
 
 /// Everything up to which a decision was made: the event before its append, and the request if that is of the same one.
