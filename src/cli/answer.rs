@@ -66,4 +66,3 @@ pub(crate) fn tell(done: &str, answered: &Answered, format: Format, out: &mut Ou
     };
     out.line(format_args!("request {request}: {words}"))
 }
-

@@ -62,7 +62,7 @@ pub(crate) fn converse(store: &Store, data: &[u8]) {
     let before = store.reader().tail();
     #[cfg(unix)]
     for (line, answers) in
-        lines.iter().zip(lines.iter().map(|line| control::answers(flow.clone(), [*line, *line].into_iter())))
+        lines.iter().zip(lines.iter().map(|line| control::answers(&flow, [*line, *line].into_iter())))
     {
         let [first, second] = answers.as_slice() else { panic!("not every line is answered") };
         let text = String::from_utf8_lossy(line);

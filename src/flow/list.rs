@@ -7,7 +7,7 @@ use super::engine::{Engine, Look};
 use super::life::{Life, request_of};
 use super::outcome::Outcome;
 use super::rows::literal;
-use super::show::{Page, Pending, differences, told};
+use super::show::{Page, Pending, differences, outcome_of, told};
 use super::wanted::Wanted;
 use crate::catalog::{Action, Phase};
 use crate::error::Result;
@@ -73,7 +73,7 @@ impl Engine {
 }
 
 fn entry(look: &Look<'_>, life: &Life) -> Result<RequestEntry> {
-    let outcome = look.lapse(life.id()).map_or_else(|| life.outcome(), |lapse| Ok(lapse.outcome()))?;
+    let outcome = outcome_of(look, life)?;
     let wanted = Wanted::of(life)?;
     let differences = if outcome.is_final() { Vec::new() } else { differences(look, &wanted)? };
     Ok(RequestEntry { request: told(look, life, wanted, differences)?, outcome })

@@ -324,7 +324,7 @@ impl Engine {
                 event_type: life.requested.event_type().to_owned(),
                 subject: wanted.subject.clone(),
                 actor: wanted.actor.to_string(),
-                outcome: life.outcome()?,
+                outcome: outcome_of(look, &life)?,
                 decisions,
             })
         })
@@ -434,7 +434,7 @@ impl Engine {
                 }
                 events.insert(position, event);
             }
-            let outcome = look.lapse(id).map_or_else(|| life.outcome(), |lapse| Ok(lapse.outcome()))?;
+            let outcome = outcome_of(look, &life)?;
             Ok(Trace { request: id, outcome, events: events.into_values().collect(), is_cut })
         })
     }
@@ -443,6 +443,11 @@ impl Engine {
     pub(crate) fn test_policy(&self, rules: RuleSet) -> Result<PolicyTest> {
         super::policy_test::run(self, rules)
     }
+}
+
+/// What became of a request, also where the flow has not written so yet.
+pub(crate) fn outcome_of(look: &Look<'_>, life: &Life) -> Result<Outcome> {
+    look.lapse(life.id()).map_or_else(|| life.outcome(), |lapse| Ok(lapse.outcome()))
 }
 
 /// Everything up to which a decision was made: the event before its append, and the request if that is of the same one.

@@ -3,6 +3,9 @@
 //! While a writer of this boot is or was there, LIVE says how far it published; its word, once it
 //! fits its check, is as good as the page cache that holds the bytes. Otherwise the files alone
 //! count, synced before they are believed. Nothing is changed.
+//!
+//! LIVE itself may be older than the files: it is never synced, so a disk that was lost and comes back under the same
+//! boot has it as it was written back some time ago. Files that prove more than it says are believed, and it is not.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use super::tiers::{self, Tiers};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::event::LogId;
 use crate::format::bytes::is_zero;
-use crate::format::frame::{FIRST_OFFSET, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES};
+use crate::format::frame::{FIRST_OFFSET, FrameHeader, HEADER_BYTES as FRAME_HEADER_BYTES, HeaderRead};
 use crate::format::header::SegmentHeader;
 use crate::format::live::State;
 use crate::format::slot::{self, Slot};
@@ -55,6 +58,8 @@ pub(crate) struct Follower {
     live: Option<LiveReader>,
     /// What LIVE said when it was believed last.
     seen: Mutex<Option<Seen>>,
+    /// What LIVE said when the files alone were believed. As long as it says the same, nobody has written since.
+    passed_over: Option<Seen>,
 }
 
 /// Opens for reading.
@@ -83,10 +88,11 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
         }
     };
     let live = LiveReader::open(&*storage);
-    let follower = Follower { live, seen: Mutex::new(None) };
+    let mut follower = Follower { live, seen: Mutex::new(None), passed_over: None };
     // After a clean close the files say all. Where they do not go with LIVE, they are damaged, and
     // the look at them alone finds out how.
-    if let Some(seen) = follower.look(&*storage, id).filter(|seen| seen.state != State::Clean) {
+    let said = follower.look(&*storage, id);
+    if let Some(seen) = said.filter(|seen| seen.state != State::Clean) {
         let listed = match list_live(&storage, &shelf, id, &seen, &follower) {
             Err(error) if error.kind() != ErrorKind::Corruption => return Err(error),
             other => other.unwrap_or(Listed::Unfit),
@@ -101,6 +107,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
             return Ok((log, follower, recovery));
         }
     }
+    follower.passed_over = said;
     let in_place = follower.live.as_ref().is_some_and(|live| live.is_in_place(&*storage, id));
     sync_files(&*storage, id, in_place)?;
     let look = look(&*storage, id, anchor.as_ref())?;
@@ -232,7 +239,7 @@ fn list_live(
             std::thread::sleep(LIST_PAUSE);
         } else {
             let mut gone = false;
-            let segments = match list_up_to(storage, shelf, id, seen.published) {
+            let segments = match list_up_to(storage, shelf, id, &seen) {
                 // A raw file went while it was looked at: its sealed form is there now.
                 Err(error) if error.is_gone() => {
                     gone = true;
@@ -260,13 +267,15 @@ fn list_live(
     Ok(Listed::Changing)
 }
 
-fn list_up_to(
-    storage: &Arc<dyn Storage>,
-    shelf: &Arc<Shelf>,
-    id: LogId,
-    published: Position,
-) -> Result<Option<Segments>> {
+fn list_up_to(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, id: LogId, seen: &Seen) -> Result<Option<Segments>> {
+    let published = seen.published;
+    // An open writer publishes what a segment holds before it writes a slot there and before it begins the next one.
+    // Recovery does so only at its end.
+    let may_prove = seen.state == State::Open;
     let listing = files::list(&**storage)?;
+    if may_prove && listing.raw.iter().any(|base| *base > published.next()) {
+        return Ok(None);
+    }
     let mut segments: Vec<Segment> = Vec::new();
     for base in &listing.sealed {
         let path = files::sealed(*base);
@@ -285,6 +294,9 @@ fn list_up_to(
     for (index, base) in bases.iter().enumerate() {
         let (header, slot, _) = read_header(&**storage, *base)?;
         let Some(header) = header.filter(|header| header.log == id && header.base == *base) else { return Ok(None) };
+        if may_prove && slot.as_ref().is_some_and(|slot| slot.end_position > published) {
+            return Ok(None);
+        }
         let last = bases.get(index + 1).map_or(published, |next| Position::new(next.get() - 1));
         let segment = match slot.filter(|slot| slot.end_position <= last && slot.end_offset >= FIRST_OFFSET) {
             Some(slot) => RawSegment::new(
@@ -297,6 +309,9 @@ fn list_up_to(
             None => RawSegment::new(Arc::clone(storage), files::raw(*base), header, FIRST_OFFSET, *base),
         };
         segment.follow_to(last)?;
+        if may_prove && index + 1 == bases.len() && proves_more(&**storage, &segment, published)? {
+            return Ok(None);
+        }
         segments.push(Segment::Raw(Arc::new(segment)));
     }
     let whole = segments.first().is_none_or(|first| first.base().get() == 1)
@@ -304,6 +319,33 @@ fn list_up_to(
         && segments.last().is_none_or(|last| last.next() == published.next());
     Ok((whole && (published == Position::ORIGIN || !segments.is_empty()))
         .then_some(Segments(segments, Tiers::default())))
+}
+
+/// Whether a frame behind what is published says that more than that was durable. Frames of a group that is being
+/// written do not: each says what was durable before it.
+fn proves_more(storage: &dyn Storage, segment: &RawSegment, published: Position) -> Result<bool> {
+    let failed = |error| Error::io(format_args!("read {}", segment.path.display()), error);
+    let file = storage.open(&segment.path, Open::Read).map_err(failed)?;
+    let mut offset = segment.end();
+    loop {
+        let mut head = [0; FRAME_HEADER_BYTES];
+        let got = read_to_end_of(&*file, &mut head, offset).map_err(failed)?;
+        match FrameHeader::read(head.get(..got).unwrap_or_default(), segment.header.salt, offset) {
+            HeaderRead::Valid(header) if header.durable > published => return Ok(true),
+            HeaderRead::Valid(header) => offset += header.frame_bytes(),
+            HeaderRead::Zero | HeaderRead::Bad(_) => return Ok(false),
+        }
+    }
+}
+
+/// A log that has been read does not get shorter: what its reader holds stays as it is, and whoever asks is told.
+fn check_not_behind(log: &Log, seen: &Seen) -> Result<()> {
+    if seen.published >= log.tail() {
+        return Ok(());
+    }
+    let text = format!("the log now ends at {}, and {} had been read", seen.published, log.tail());
+    let hint = "open the store again; events were lost with the power, or the directory was replaced";
+    Err(Error::new(ErrorKind::Diverged, text).hinting(hint))
 }
 
 /// Gives the log the lookup tiers and the segments the indexes that are there. What has none is read without.
@@ -337,8 +379,10 @@ impl Follower {
     pub(crate) fn relist(&self, log: &Log) -> Result<()> {
         let known = self.seen.lock();
         match self.look(&*log.storage, log.id) {
-            Some(seen) => self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session)).map(drop),
-            None => Ok(()),
+            Some(seen) if self.passed_over != Some(seen) => {
+                self.list_again(log, &seen, known.map(|old| old.session) == Some(seen.session)).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -353,7 +397,7 @@ impl Follower {
         }
         // A reader that began on the files alone joins a writer that came later.
         let Some(mut seen) = self.look(&*log.storage, log.id) else { return Ok(()) };
-        if known.is_none() && seen.state == State::Clean && seen.published == log.tail() {
+        if known.is_none() && self.passed_over == Some(seen) {
             return Ok(());
         }
         let mut tries = 0;
@@ -372,13 +416,6 @@ impl Follower {
             std::thread::sleep(GONE_WAIT);
             seen = self.look(&*log.storage, log.id).ok_or(error)?;
         }
-        if seen.published < log.tail() {
-            return Err(Error::new(
-                ErrorKind::Diverged,
-                format!("the log now ends at {}, and {} had been read", seen.published, log.tail()),
-            )
-            .hinting("open the store again; events were lost with the power, or the directory was replaced"));
-        }
         if let Some(newest) = log.segments().newest()
             && newest.has_index()
         {
@@ -393,6 +430,7 @@ impl Follower {
 
     /// `false` if the list of files is changing still.
     fn bring_up(&self, log: &Log, known: Option<Seen>, seen: &Seen) -> Result<bool> {
+        check_not_behind(log, seen)?;
         let same_session = known.is_some_and(|old| old.session == seen.session);
         if same_session && known.is_some_and(|old| old.generation == seen.generation) {
             log.segments().newest().map_or(Ok(()), |newest| newest.follow_to(seen.published)).map(|()| true)
@@ -404,6 +442,8 @@ impl Follower {
     /// Takes over a changed list of files; `false` if it is changing still. Segments of the same session are kept: their mappings
     /// and indexes stay good.
     fn list_again(&self, log: &Log, seen: &Seen, same_session: bool) -> Result<bool> {
+        // Before anything is replaced: a list that ends before the tail would leave events out in silence.
+        check_not_behind(log, seen)?;
         let fresh = match list_live(&log.storage, &log.shelf, log.id, seen, self)? {
             Listed::Whole(fresh, _) => fresh,
             Listed::Changing => return Ok(false),

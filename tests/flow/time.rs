@@ -61,6 +61,9 @@ fn nobody_answers_in_time_and_it_reads_so_before_it_is_written() {
     let tail = timed.store.reader().tail();
     assert_eq!(timed.outcome(wish), Outcome::Expired);
     assert!(timed.flow.pending(10).unwrap().is_empty());
+    assert_eq!(timed.flow.explain(wish).unwrap().outcome, Outcome::Expired);
+    assert_eq!(timed.flow.trace(wish).unwrap().outcome, Outcome::Expired);
+    assert_eq!(timed.flow.requests(10).unwrap().pop().unwrap().outcome, Outcome::Expired);
     assert_eq!(timed.flow.approve(wish, &digest, alice(), "").unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(timed.store.reader().tail(), tail, "nothing was written yet");
     timed.flow.settle().unwrap();

@@ -185,8 +185,9 @@ fn written(result: Result<crate::flow::Reply>) -> String {
 
 /// The answers to lines, one after the other, as whoever sends them over one connection gets them.
 #[cfg(any(fuzzing, feature = "fuzzing"))]
-pub(crate) fn answers<'l>(flow: Flow, lines: impl Iterator<Item = &'l [u8]>) -> Vec<String> {
-    let shared = Shared { flow, answers: Mutex::default(), connections: AtomicUsize::new(0) };
+pub(crate) fn answers<'l>(flow: &Flow, lines: impl Iterator<Item = &'l [u8]>) -> Vec<String> {
+    let engine = Arc::downgrade(&flow.engine);
+    let shared = Shared { engine, answers: Mutex::default(), connections: AtomicUsize::new(0) };
     lines.map(|line| answer(line, &shared)).collect()
 }
 
