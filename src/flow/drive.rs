@@ -156,7 +156,12 @@ impl Engine {
                 Lapse::Expired(answer_by) => wanted.flow_says(Phase::Expired, &payload::Expired { answer_by }),
                 Lapse::Stale(because, event) => wanted.flow_says(Phase::Stale, &payload::Stale { because, event }),
             };
-            return Ok(Next::Append(Ready { wanted, events: vec![event], grant: None, deadlines: Vec::new() }));
+            return Ok(Next::Append(Box::new(Ready {
+                wanted,
+                events: vec![event],
+                grant: None,
+                deadlines: Vec::new(),
+            })));
         }
         let course = match phase {
             Phase::Requested => self.decide(look, &mut wanted)?,
@@ -172,7 +177,7 @@ impl Engine {
             Course::Run(errand) => Next::Run(errand),
             Course::Steps(steps) => {
                 let grant = steps.iter().find_map(Step::grant).or(grant);
-                Next::Append(self.ready(look, wanted, &steps, phase, grant))
+                Next::Append(Box::new(self.ready(look, wanted, &steps, phase, grant)))
             }
         })
     }
@@ -207,7 +212,7 @@ struct Plan {
 
 /// What follows in a request's life.
 enum Next {
-    Append(Ready),
+    Append(Box<Ready>),
     Run(Box<Errand>),
     Nothing,
     Leave,
