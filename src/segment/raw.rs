@@ -7,10 +7,7 @@
 
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::{Mutex, RwLock};
 
 use super::idx_file::IdxFile;
 use super::mem_index::{MemIndex, RowPlace};
@@ -24,6 +21,8 @@ use crate::format::header::SegmentHeader;
 use crate::format::sealed::block::Row;
 use crate::io::{Mapping, Mode as Open, Storage};
 use crate::position::Position;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
 /// behind those it sees by itself that all are read in order.
