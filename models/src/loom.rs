@@ -19,10 +19,23 @@ pub(super) fn all() -> Vec<Model> {
     all
 }
 
+/// Times that a thread is stopped in the midst of its steps, at most, where going through all would take hours.
+const PREEMPTIONS_MAX: usize = 3;
+
 /// Runs a model under every schedule.
 fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_within(None, model);
+}
+
+/// Runs a model under every schedule in which no more than [`PREEMPTIONS_MAX`] times a thread is stopped.
+fn check_some(model: impl Fn() + Send + Sync + 'static) {
+    check_within(Some(PREEMPTIONS_MAX), model);
+}
+
+fn check_within(preemptions_max: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 1_000_000;
+    builder.preemption_bound = preemptions_max;
     builder.check(move || {
         count();
         model();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use loom::thread;
 
-use super::check;
+use super::{check, check_some};
 use crate::log::doorbell::Doorbell;
 use crate::models::Model;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -24,13 +24,13 @@ pub(super) fn models() -> Vec<Model> {
             name: "doorbell-twice",
             claim: "who waits again and again at one bell is woken for each of two publications",
             controls,
-            run: |_| check(twice),
+            run: |_| check_some(twice),
         },
         Model {
             name: "doorbell-gone",
             claim: "a waiter that goes away takes nobody's wake-up with it",
             controls: &["send:log/doorbell.rs"],
-            run: |_| check(gone),
+            run: |_| check_some(gone),
         },
     ]
 }

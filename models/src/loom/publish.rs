@@ -31,20 +31,32 @@ pub(super) fn models() -> Vec<Model> {
         Model {
             name: "publish",
             claim: "who sees a tail sees the bytes below it, their segment's end and their durability",
-            controls: &["release:log/shared.rs", "release:segment/raw.rs", "acquire:log/shared.rs"],
-            run: |_| check(|| run(false, true)),
+            controls: &["release:log/shared.rs", "acquire:log/shared.rs"],
+            run: |_| check(|| run(false, true, Shared::read)),
+        },
+        Model {
+            name: "publish-segment",
+            claim: "who asks the segment alone sees the end that goes with its next position, and the bytes below it",
+            controls: &["release:segment/raw.rs", "acquire:segment/raw.rs"],
+            run: |_| check(|| run(false, true, Shared::read_segment)),
+        },
+        Model {
+            name: "publish-region",
+            claim: "who asks the mapping alone sees the bytes below what it says is published",
+            controls: &["release:io/map.rs", "acquire:io/map.rs"],
+            run: |_| check(|| run(false, true, Shared::read_region)),
         },
         Model {
             name: "publish-mapping",
             claim: "a mapping that is made while an event is published shows that event",
             controls: &["release:log/shared.rs"],
-            run: |_| check(|| run(false, false)),
+            run: |_| check(|| run(false, false, Shared::read)),
         },
         Model {
             name: "publish-roll",
             claim: "who sees a tail in a new segment finds that segment in the list",
             controls: &["release:log/shared.rs"],
-            run: |_| check(|| run(true, true)),
+            run: |_| check(|| run(true, true, Shared::read)),
         },
     ]
 }
@@ -72,7 +84,7 @@ fn segment(storage: &Arc<dyn Storage>, base: u64) -> Arc<RawSegment> {
 
 /// Two events are published, the second one in a segment of its own if `rolls`; another thread reads whatever it is
 /// told is there. The first segment's mapping is made before, or by the reader.
-fn run(rolls: bool, is_mapped: bool) {
+fn run(rolls: bool, is_mapped: bool, read: fn(&Shared, bool)) {
     let region = || Arc::new(Region::on_heap(FIRST_OFFSET, FIRST_OFFSET + 2 * FRAME).unwrap());
     let regions = [region(), region()];
     let names: [PathBuf; 2] = [1, 2].map(|base| files::raw(Position::new(base)));
@@ -88,7 +100,7 @@ fn run(rolls: bool, is_mapped: bool) {
 
     let reader = {
         let shared = Arc::clone(&shared);
-        thread::spawn(move || shared.read(rolls))
+        thread::spawn(move || read(&shared, rolls))
     };
     shared.publish(&first, 1, 0);
     if rolls {
@@ -99,7 +111,7 @@ fn run(rolls: bool, is_mapped: bool) {
         shared.publish(&first, 2, 0);
     }
     reader.join().unwrap();
-    shared.read(rolls);
+    read(&shared, rolls);
 }
 
 impl Shared {
@@ -130,6 +142,28 @@ impl Shared {
             let bytes = raw.mapping().unwrap().bytes(offset..offset + FRAME).expect("published bytes are shown");
             assert_eq!(self.written[(position - 1) as usize].load(Ordering::Relaxed), 1, "bytes shown before written");
             assert_eq!(bytes, [position as u8; FRAME as usize]);
+        }
+    }
+
+    /// By what the segment says, whatever the tail is.
+    fn read_segment(&self, _: bool) {
+        let segments = self.log.segments();
+        let raw = segments.newest().unwrap();
+        let next = raw.next().get();
+        let end = raw.end();
+        assert!(end >= FIRST_OFFSET + (next - 1) * FRAME, "the end of the segment was not seen");
+        for position in 1..next {
+            assert_eq!(self.written[(position - 1) as usize].load(Ordering::Relaxed), 1, "shown before written");
+        }
+        raw.mapping().unwrap().bytes(FIRST_OFFSET..end).expect("published bytes are shown");
+    }
+
+    /// By what the mapping says, whatever segment and tail do.
+    fn read_region(&self, _: bool) {
+        let end = self.regions[0].published();
+        let events = end.saturating_sub(FIRST_OFFSET) / FRAME;
+        for event in 0..events {
+            assert_eq!(self.written[event as usize].load(Ordering::Relaxed), 1, "shown before written");
         }
     }
 }

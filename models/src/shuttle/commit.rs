@@ -98,7 +98,7 @@ fn run(trouble: Trouble) {
     let tickets: Vec<_> = (0..APPENDS)
         .map(|number| {
             let name = name_of(9, number);
-            (name.clone(), store.submit([event("note/tickets", &name)].into_iter().collect::<Append>()))
+            (name.clone(), store.submit(Append::new([event("note/tickets", &name)])))
         })
         .collect();
     let mut told: Vec<Told> = vec![tickets.into_iter().map(|(name, ticket)| (name, ticket.wait())).collect()];

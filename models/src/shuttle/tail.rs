@@ -18,13 +18,13 @@ pub(super) fn models() -> Vec<Model> {
             name: "subscribe",
             claim: "every subscriber is given each event once, in order, and none sleeps through one",
             controls: &["send:log/doorbell.rs"],
-            run: |schedules| check(schedules, Timeouts::Never, || run(Durability::Synced)),
+            run: |schedules| check(schedules, Timeouts::Never, || run(false)),
         },
         Model {
             name: "subscribe-durable",
             claim: "who wants only what survives is woken by the sync, and is given nothing before it",
             controls: &["send:log/doorbell.rs", "sync"],
-            run: |schedules| check(schedules, Timeouts::Never, || run(Durability::Written)),
+            run: |schedules| check(schedules, Timeouts::Never, || run(true)),
         },
         Model {
             name: "read",
@@ -55,9 +55,10 @@ fn subscriber(store: &Store, is_durable: bool) -> impl FnOnce() + Send + 'static
     }
 }
 
-fn run(durability: Durability) {
-    let is_durable = durability == Durability::Written;
+fn run(is_durable: bool) {
     let disk = disk();
+    let durability =
+        if is_durable { Durability::Written { sync_every: Duration::from_secs(1) } } else { Durability::Synced };
     let store = open(&disk, options().durability(durability));
     let mut threads: Vec<_> = (0..2).map(|_| thread::spawn(subscriber(&store, is_durable))).collect();
     if is_durable {
