@@ -15,6 +15,7 @@ use crate::log::shared::Log;
 use crate::position::Position;
 use crate::query::Query;
 use crate::query::run::{OnDamage, Run};
+use crate::sync::thread;
 
 /// Events of one batch at most.
 const BATCH_EVENTS: usize = 512;
@@ -268,7 +269,7 @@ impl Subscription {
                     if now >= deadline {
                         return Ok(false);
                     }
-                    std::thread::sleep(pause.min(deadline - now));
+                    thread::sleep(pause.min(deadline - now));
                     pause = (pause * 2).min(POLL_MAX);
                 }
             }

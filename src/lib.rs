@@ -145,6 +145,10 @@ mod json;
 pub mod limits;
 mod log;
 mod metrics;
+#[cfg(any(annals_loom, annals_shuttle))]
+#[doc(hidden)]
+#[path = "../models/src/mod.rs"]
+pub mod models;
 mod options;
 mod position;
 mod projection;
@@ -160,6 +164,7 @@ mod snapshot;
 mod sql;
 mod store;
 pub mod subject;
+mod sync;
 mod table_events;
 pub mod time;
 mod trace;

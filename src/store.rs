@@ -3,10 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
 
 use crate::append::{Append, Appended};
 use crate::boundary::{self, Boundary};
@@ -33,6 +31,8 @@ use crate::receipt::Receipt;
 use crate::report::{Progress, Recovery, Sealed, SegmentInfo, Stats, Verification};
 use crate::segment::sealed::shelf::Shelf;
 use crate::snapshot::{Snapshots, Writes};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::worker::journal::Desk;
 use crate::{describe, receipt, trace, verify};
 

@@ -19,11 +19,13 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic;
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::{Advice, Mapping, WORDS, WORDS_BYTES, Words};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Memory of which `[first, published)` can be read.
 #[derive(Debug)]
@@ -127,13 +129,13 @@ struct Heap {
     bytes: std::ptr::NonNull<[u8]>,
     /// Held while bytes are written and while an end is published, so that a write knows for sure
     /// which bytes it must not touch. (On a real mapping that is a promise of the callers.)
-    writing: parking_lot::Mutex<()>,
+    writing: Mutex<()>,
 }
 
 impl Heap {
     fn new(len: usize) -> Heap {
         let bytes = Box::leak(vec![0; len].into_boxed_slice());
-        Heap { bytes: bytes.into(), writing: parking_lot::Mutex::new(()) }
+        Heap { bytes: bytes.into(), writing: Mutex::new(()) }
     }
 
     fn base(&self) -> *mut u8 {
@@ -233,11 +235,11 @@ impl SharedWords {
         Ok(SharedWords { map, writable })
     }
 
-    fn word(&self, index: usize) -> &AtomicU64 {
+    fn word(&self, index: usize) -> &atomic::AtomicU64 {
         assert!(index < WORDS, "word {index} of a page of {WORDS}");
         // SAFETY: the pointer is inside the mapping, which `self` keeps, and aligned, as a mapping
         // begins at a page. Everybody who maps the file touches it through these atomics only.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
+        unsafe { atomic::AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(index)) }
     }
 }
 
@@ -246,7 +248,7 @@ impl Words for SharedWords {
         // A relaxed load and a fence are an Acquire load in two steps. Only relaxed loads are
         // promised to work on memory that is mapped read-only, as a reader's is.
         let word = self.word(index).load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
+        atomic::fence(Ordering::Acquire);
         u64::from_le(word)
     }
 

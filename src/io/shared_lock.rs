@@ -5,9 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::{LockGuard, Storage, process_line};
+use crate::sync::Mutex;
 
 /// Holds the lock for as long as it lives.
 #[derive(Debug)]

@@ -44,13 +44,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
-
 pub use crash::Crash;
 pub use fault::{Call, FailPlan, Fault};
 pub use trace::{Op, Replay, Trace};
 
 use super::FsKind;
+use crate::sync::{Mutex, MutexGuard};
 use crash::Rng;
 use medium::Medium;
 use names::{Names, Target};

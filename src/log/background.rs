@@ -7,12 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use parking_lot::{Condvar, Mutex};
 
 use super::commit::Committer;
 use super::core::Core;
@@ -23,6 +18,10 @@ use super::tiers;
 use crate::format::leaf::Tree;
 use crate::io::Storage;
 use crate::segment::raw::RawSegment;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex};
 
 /// How long the writer has nothing to do before a slot says how far the log is durable.
 const IDLE: Duration = Duration::from_millis(100);
@@ -140,7 +139,7 @@ impl Jobs {
         }
         let spawn = |name: &str, work: fn(&Committer, Duration), every: Duration| {
             let committer = Arc::clone(committer);
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&committer, every))
+            thread::Builder::new().name(name.to_owned()).spawn(move || work(&committer, every))
         };
         let mut threads = self.threads.lock();
         threads.push(spawn("annals-room", |committer, _| room_thread(committer), IDLE)?);
@@ -256,7 +255,7 @@ fn extend_ahead(core: &Core, room: &Room, end: u64) {
 fn sync_thread(committer: &Committer, every: Duration) {
     let jobs = &committer.core().jobs;
     while !jobs.stopping.load(Ordering::Acquire) {
-        std::thread::park_timeout(every);
+        thread::park_timeout(every);
         if committer.sync_written().is_err() {
             return;
         }

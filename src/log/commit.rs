@@ -11,11 +11,8 @@ use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::core::{Core, NotWritten};
 use super::prepare::Prepared;
@@ -26,6 +23,8 @@ use crate::error::{AppendError, Error, ErrorKind, Result, is_full};
 use crate::format::header::Mode;
 use crate::format::slot::State;
 use crate::position::Position;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex, thread};
 
 /// Appends that one group takes at most, and their bytes: a bound on latency and memory.
 const GROUP_MEMBERS_MAX: usize = 4096;
@@ -285,7 +284,7 @@ impl Committer {
             queue.ticket_thread = true;
             let committer = Arc::clone(self);
             let spawned =
-                std::thread::Builder::new().name("annals-commit".to_owned()).spawn(move || committer.ticket_thread());
+                thread::Builder::new().name("annals-commit".to_owned()).spawn(move || committer.ticket_thread());
             if let Err(error) = spawned {
                 queue.ticket_thread = false;
                 return Ticket::refused(AppendError::Failed(Error::io("start a thread", error)));

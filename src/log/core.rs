@@ -1,9 +1,6 @@
 //! What the committer, the background threads and the store's handles share on the writing side.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::anchor_file;
 use super::background::Jobs;
@@ -18,6 +15,8 @@ use crate::format::live::State;
 use crate::io::{Clock, FsKind};
 use crate::position::Position;
 use crate::query::Query;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Finds the first event after a position, at or below the tail, that a query matches. Given by
 /// the layer that plans queries.

@@ -5,11 +5,11 @@
 //! between the two steps on both sides makes sure that at least one of them sees the other. An idle
 //! reader that does not wait costs the committer one relaxed load.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::channel::{Receiver, Sender, TrySendError, bounded};
 
 #[derive(Debug, Default)]
 pub(crate) struct Doorbell {
@@ -25,9 +25,7 @@ impl Doorbell {
             return;
         }
         // A bell whose waiter is gone is disconnected; a full one rings already.
-        self.bells
-            .lock()
-            .retain(|bell| !matches!(bell.try_send(()), Err(crossbeam_channel::TrySendError::Disconnected(()))));
+        self.bells.lock().retain(|bell| !matches!(bell.try_send(()), Err(TrySendError::Disconnected(()))));
     }
 
     /// A place to wait at.

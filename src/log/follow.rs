@@ -11,8 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::anchor_file::{self, AnchorRead};
 use super::files::{self, Directory};
 use super::indexer::{self, Opened};
@@ -37,6 +35,7 @@ use crate::segment::raw::RawSegment;
 use crate::segment::scan::{Window, for_each_header};
 use crate::segment::sealed::shelf::Shelf;
 use crate::segment::sealed::{self, Ends, SealedSegment};
+use crate::sync::{Mutex, thread};
 
 /// How often a changing list of files is read again, and the pause while it changes: beginning a segment syncs three
 /// files.
@@ -236,7 +235,7 @@ fn list_live(
     let mut seen = *seen;
     for _ in 0..LIST_TRIES {
         if seen.generation % 2 == 1 {
-            std::thread::sleep(LIST_PAUSE);
+            thread::sleep(LIST_PAUSE);
         } else {
             let mut gone = false;
             let segments = match list_up_to(storage, shelf, id, &seen) {
@@ -413,7 +412,7 @@ impl Follower {
             if !error.is_gone() || tries > LIST_TRIES {
                 return Err(error);
             }
-            std::thread::sleep(GONE_WAIT);
+            thread::sleep(GONE_WAIT);
             seen = self.look(&*log.storage, log.id).ok_or(error)?;
         }
         if let Some(newest) = log.segments().newest()

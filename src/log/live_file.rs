@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, Result};
 use crate::event::LogId;
 use crate::format::bytes::u64_at;
@@ -14,10 +12,11 @@ use crate::format::live::{Identity, State, position_check, word};
 use crate::io::{Storage, Words};
 use crate::log::files::LIVE;
 use crate::position::Position;
+use crate::sync::{Mutex, hint};
 
 /// How often a reader looks again at a position whose check does not fit: the writer stores the
 /// two words within nanoseconds of each other.
-const LOOKS: usize = 10_000;
+const LOOKS: usize = if cfg!(annals_loom) { 2 } else { 10_000 };
 
 /// Index of the word that names the session.
 const SESSION: usize = 4;
@@ -172,7 +171,7 @@ impl LiveReader {
             let position = self.words.load(at);
             let fits = self.words.load(at + 1) == position_check(position, session);
             if !fits {
-                std::hint::spin_loop();
+                hint::spin_loop();
             }
             fits.then_some(Position::new(position))
         })

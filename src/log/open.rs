@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::anchor_file::{self, AnchorRead};
 use super::background::Jobs;
 use super::commit::Committer;
@@ -38,6 +36,7 @@ use crate::segment::raw::RawSegment;
 use crate::segment::seal::SealOptions;
 use crate::segment::sealed::SealedSegment;
 use crate::segment::sealed::shelf::Shelf;
+use crate::sync::Mutex;
 use crate::time::Timestamp;
 
 /// What the layer above asks for.

@@ -13,14 +13,13 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::format::frame::FIRST_OFFSET;
 use crate::format::header::Mode;
 use crate::io::{File, FsKind, Mode as Open, Storage};
 use crate::log::files;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const ZEROS_MIN: u64 = 64 << 10;
 const ZEROS_MAX: u64 = 4 << 20;

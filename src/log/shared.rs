@@ -6,12 +6,9 @@
 //! only ever added to later lists, and a file that is replaced stays mapped.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 
 use super::doorbell::Doorbell;
@@ -28,6 +25,8 @@ use crate::segment::Segment;
 use crate::segment::raw::RawSegment;
 use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex, RwLock, thread};
 use crate::time::Timestamp;
 
 /// How often a list of the files is taken again where one of them was replaced, and the pause before
@@ -188,7 +187,7 @@ impl Log {
             match read() {
                 Err(error) if error.is_gone() => {
                     if attempt > 0 {
-                        std::thread::sleep(GONE_WAIT);
+                        thread::sleep(GONE_WAIT);
                     }
                     self.relist()?;
                 }

@@ -16,8 +16,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::core::Core;
 use super::files::{self, INDEX, RunName};
 use super::shared::{Log, Segments};
@@ -29,6 +27,7 @@ use crate::position::Position;
 use crate::segment::Segment;
 use crate::segment::tier_file::{TierFile, TierOpened};
 use crate::segment::tier_merge::{Part, merge};
+use crate::sync::Mutex;
 
 /// Lengths of runs, in segments.
 const LEVELS: [usize; 4] = [1 << 16, 1 << 12, 1 << 8, 1 << 4];

@@ -14,6 +14,7 @@ use crate::log::shared::{GONE_TRIES, GONE_WAIT, Log, Segments};
 use crate::position::Position;
 use crate::query::Query;
 use crate::segment::Segment;
+use crate::sync::thread;
 
 /// What is done where bytes are damaged.
 pub(crate) enum OnDamage<'a> {
@@ -122,7 +123,7 @@ impl Run {
                 // The file was replaced by another of the same events since it was listed.
                 Err(error) if error.is_gone() && relisted < GONE_TRIES => {
                     if relisted > 0 {
-                        std::thread::sleep(GONE_WAIT);
+                        thread::sleep(GONE_WAIT);
                     }
                     self.list_again()?;
                     relisted += 1;

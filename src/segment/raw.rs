@@ -7,10 +7,7 @@
 
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::{Mutex, RwLock};
 
 use super::idx_file::IdxFile;
 use super::mem_index::{MemIndex, RowPlace};
@@ -24,6 +21,8 @@ use crate::format::header::SegmentHeader;
 use crate::format::sealed::block::Row;
 use crate::io::{Mapping, Mode as Open, Storage};
 use crate::position::Position;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
 /// behind those it sees by itself that all are read in order.
@@ -47,7 +46,8 @@ pub(crate) struct RawSegment {
     pub(crate) path: PathBuf,
     storage: Arc<dyn Storage>,
     mapping: OnceLock<Arc<dyn Mapping>>,
-    /// Held while the mapping is made.
+    /// Held while the mapping is made, and by who publishes before it is. So a mapping that is there shows everything
+    /// below `end`.
     making: Mutex<()>,
     /// Written by the committer (or the follower of another process) with Release after the bytes
     /// are in the file; read by everybody with Acquire.
@@ -119,6 +119,9 @@ impl RawSegment {
 
     /// Makes frames up to `end` visible. The caller has written them, and never changes them again.
     pub(crate) fn publish(&self, end: u64, next: Position) {
+        // A mapping that is being made shows what ends at the `end` that its maker reads. Without the lock that could be
+        // the old one, and nobody would tell the mapping of this one.
+        let _making = self.mapping.get().is_none().then(|| self.making.lock());
         if let Some(mapping) = self.mapping.get() {
             mapping.publish(end);
         }
@@ -147,15 +150,12 @@ impl RawSegment {
                 return Err(bad.at(self.base()..=Position::new(self.next().get().saturating_sub(1))).into());
             }
             let mapping = file.map_from(FIRST_OFFSET, self.header.segment_bytes.max(end)).map_err(failed)?;
-            // `end` may have moved on since it was loaded; `publish` cannot reach the mapping yet.
-            mapping.publish(self.end());
+            // Whoever publishes meanwhile waits.
+            mapping.publish(end);
             let _ = self.mapping.set(mapping);
         }
         match self.mapping.get() {
-            Some(mapping) => {
-                mapping.publish(self.end());
-                Ok(&**mapping)
-            }
+            Some(mapping) => Ok(&**mapping),
             None => Err(Error::invalid("the mapping was not made")),
         }
     }

@@ -1,14 +1,13 @@
 //! What a user holds of a running worker.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::runtime::Runtime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::position::Position;
+use crate::sync::Mutex;
+use crate::sync::thread::{self, JoinHandle};
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -92,7 +91,7 @@ impl Running {
         self.runtime.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
         // A handle that is dropped within the closure cannot wait for its own thread.
-        let own = std::thread::current().id();
+        let own = thread::current().id();
         for thread in threads.into_iter().filter(|thread| thread.thread().id() != own) {
             let _ = thread.join();
         }

@@ -16,8 +16,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::IoSlice;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use super::kept::{self, Kept, NotMade, Writing, make};
 use super::state::{Open, State};
 use crate::checkpoint::Checkpoint;
@@ -28,6 +26,7 @@ use crate::io::Clock;
 use crate::log::files::QUARANTINE;
 use crate::log::shared::Log;
 use crate::position::Position;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::time::Timestamp;
 
 /// A file grows by as much as it is long, within these bounds, in bytes.

@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::handle::WorkerState;
@@ -29,6 +28,7 @@ use crate::log::commit::Committer;
 use crate::log::shared::Log;
 use crate::position::Position;
 use crate::query::Query;
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::time::Timestamp;
 
 /// How long a thread waits before it tries a write again for which there was no room.
@@ -292,7 +292,7 @@ impl Runtime {
                         return Err(Error::new(ErrorKind::Closed, error.to_string()));
                     }
                     drop(core);
-                    std::thread::sleep(TRY_AGAIN);
+                    thread::sleep(TRY_AGAIN);
                 }
                 Ok(()) => return Ok(()),
             }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +16,7 @@ use crate::format::worker::Entry;
 use crate::limits;
 use crate::log::prepare::Prepared;
 use crate::position::Position;
+use crate::sync::Mutex;
 use crate::time::Timestamp;
 
 /// An error that trying again would not mend: the event is parked at once. It may be wrapped in others.

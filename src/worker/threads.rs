@@ -1,10 +1,7 @@
 //! The threads of a worker: one reads, watches the time and writes down how far it is; the others run the closure.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::handle::{Running, WorkerHandle, WorkerState};
 use super::runtime::Runtime;
@@ -13,6 +10,8 @@ use crate::feed::{StartAt, Subscription};
 use crate::format::worker::Entry;
 use crate::io::process_line;
 use crate::limits::{WORKER_OPEN_EVENTS_MAX, WORKER_PARKED_EVENTS_MAX, WORKER_STATE_BYTES_MAX};
+use crate::sync::Mutex;
+use crate::sync::thread::{self, JoinHandle};
 
 /// How long the reading thread waits at most before it looks around.
 const LOOK: Duration = Duration::from_millis(50);
@@ -66,7 +65,7 @@ fn session(begun: bool, runtime: &Runtime) -> Entry {
 fn spawn(runtime: &Arc<Runtime>, does: &str, life: impl FnOnce(&Runtime) + Send + 'static) -> Result<JoinHandle<()>> {
     let name = &runtime.journal.name;
     let moved = Arc::clone(runtime);
-    let thread = std::thread::Builder::new().name(format!("{name} {does}"));
+    let thread = thread::Builder::new().name(format!("{name} {does}"));
     thread
         .spawn(move || life(&moved))
         .map_err(|error| Error::io(format_args!("start a thread of the worker {name}"), error))

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::fault::{Call, FailPlan, Fault};
@@ -18,6 +17,7 @@ use super::trace::{Op, Trace};
 use super::{FileId, World};
 use crate::io::map::Region;
 use crate::io::{Mapping, WORDS, WORDS_BYTES};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The words of a file as the processes that map it see them.
 pub(super) type WordPage = Arc<[AtomicU64]>;
