@@ -126,7 +126,7 @@ impl Case {
         let last_write = |file: &Path, at: usize| {
             let now = &bytes.now[file];
             let has_entries = |at: &usize| now[*at..].starts_with(b"WFRM") && now[at + 8..at + 12] != [0; 4];
-            let last = (SECTOR..now.len()).step_by(64).filter(has_entries).next_back();
+            let last = (SECTOR..now.len()).step_by(64).rfind(has_entries);
             file.starts_with("workers") && last.is_some_and(|last| at >= last / SECTOR)
         };
         match &self.damage {
