@@ -8,6 +8,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub(crate) mod explore;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,9 +22,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2020-01-01.
-const CLOCK_START: i64 = 1_577_836_800_000_000_000;
+pub(crate) const CLOCK_START: i64 = 1_577_836_800_000_000_000;
 /// Words of LIVE (docs/format.md): each position's check is stored behind it.
-const WORD_PUBLISHED: usize = 16;
+pub(crate) const WORD_PUBLISHED: usize = 16;
 const WORD_DURABLE: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,7 +361,7 @@ impl Player {
 }
 
 /// What follows from a run: at which moment what was asked for, shown and promised.
-fn marks(
+pub(crate) fn marks(
     trace: &Trace,
     mode: Mode,
     live: Option<FileId>,
