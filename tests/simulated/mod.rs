@@ -333,9 +333,9 @@ impl Player {
             return Err(format!("{} events are there, and {} were appended", events.len(), self.tail()));
         }
         self.check_contents()?;
-        let live = self.disk.file_id(Path::new("LIVE"));
+        let live = live_files(&self.disk, &trace, None);
         let line = Arc::new(Line { events, ends: self.ends });
-        let marks = marks(&trace, self.mode, live, &self.before, line, self.found.len() as u64, &self.asked);
+        let marks = marks(&trace, self.mode, &live, &self.before, line, self.found.len() as u64, &self.asked);
         Ok(Run { trace, mode: self.mode, marks })
     }
 
@@ -360,11 +360,21 @@ impl Player {
     }
 }
 
+/// The files that were LIVE in a run: a repair takes it away.
+pub(crate) fn live_files(disk: &SimStorage, trace: &Trace, before: Option<FileId>) -> BTreeSet<FileId> {
+    let path = Path::new("LIVE");
+    let created = trace.ops().iter().filter_map(|op| match op {
+        Op::Create { path: created, file } if **created == *path => Some(*file),
+        _ => None,
+    });
+    created.chain(disk.file_id(path)).chain(before).collect()
+}
+
 /// What follows from a run: at which moment what was asked for, shown and promised.
 pub(crate) fn marks(
     trace: &Trace,
     mode: Mode,
-    live: Option<FileId>,
+    live: &BTreeSet<FileId>,
     before: &Mark,
     line: Arc<Line>,
     found: u64,
@@ -380,7 +390,7 @@ pub(crate) fn marks(
             marks.push(Mark { ops: index as u64, ..now.clone() });
         }
         let Op::StoreWord { file, index: word, value } = op else { continue };
-        if Some(*file) != live {
+        if !live.contains(file) {
             continue;
         }
         match *word {

@@ -36,6 +36,10 @@ fn unless_refused<T>(done: annals::Result<T>) -> Result<Option<T>, Trouble> {
 }
 
 impl Desk {
+    pub(crate) fn numbering_from(number: u64) -> Desk {
+        Desk { number, ..Desk::default() }
+    }
+
     /// Somebody asks for a change.
     pub(crate) fn request(&mut self, flow: &Flow, told: &Told, dice: &mut Dice) -> Result<(), Trouble> {
         self.number += 1;

@@ -13,14 +13,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use annals::sim::{ManualClock, Op, SimStorage, Storage, Trace};
+use annals::sim::{FileId, ManualClock, Op, SimStorage, Storage, Trace};
 use annals::{
     AppendError, BoxError, Durability, Error, ErrorKind, EventRef, Flow, MemoryProjection, Options, Query,
     RepairOptions, StartAt, State, Store, Subscription,
 };
 use serde::{Deserialize, Serialize};
 
-use super::simulated::{CLOCK_START, Dice, Known, Line, Mark, Mode, SEGMENT_BYTES, marks, root, signature};
+use super::simulated::{CLOCK_START, Dice, Known, Line, Mark, Mode, SEGMENT_BYTES, live_files, marks, root, signature};
 pub(crate) use deeds::{Deed, script};
 use told::{Fact, Sum, Told};
 
@@ -150,6 +150,7 @@ pub(crate) struct Life {
     before: Mark,
     /// Events that were found.
     found: u64,
+    live_before: Option<FileId>,
 }
 
 impl Life {
@@ -169,12 +170,13 @@ impl Life {
             known: Vec::new(),
             tally: Tally::default(),
             dice: Dice(seed),
-            desk: flow::Desk::default(),
+            desk: flow::Desk::numbering_from(seed % 1_000_000 * 1_000),
             begun: Arc::default(),
             pardoned: BTreeSet::new(),
             number: seed << 20,
             before: before.clone(),
             found: 0,
+            live_before: disk.file_id(Path::new("LIVE")),
         };
         let spoilt = facts.iter().rev().find_map(|fact| if let Fact::Spoilt(on) = fact { Some(*on) } else { None });
         life.open(spoilt.unwrap_or(false))?;
@@ -239,11 +241,11 @@ impl Life {
         let store = self.store()?;
         flow::check_log(store)?;
         let facts = self.told.all();
-        let live = self.disk.file_id(Path::new("LIVE"));
+        let live = live_files(&self.disk, &trace, self.live_before);
         let mut ends: BTreeSet<u64> = self.before.line.ends.range(..=self.found).copied().collect();
         ends.extend([0, self.found, self.tail()]);
         let published = |op: &Op| match op {
-            Op::StoreWord { file, index: super::simulated::WORD_PUBLISHED, value } if Some(*file) == live => {
+            Op::StoreWord { file, index: super::simulated::WORD_PUBLISHED, value } if live.contains(file) => {
                 Some(*value)
             }
             _ => None,
@@ -252,7 +254,7 @@ impl Life {
         ends.extend(trace.ops().iter().filter_map(published));
         let asked: Vec<(u64, u64)> = facts.iter().filter_map(asked).collect();
         let line = Arc::new(Line { events: self.known, ends });
-        let marks = marks(&trace, Mode::Synced, live, &self.before, line, self.found, &asked);
+        let marks = marks(&trace, Mode::Synced, &live, &self.before, line, self.found, &asked);
         let nanos = annals::sim::Clock::wall_nanos(&*self.clock) - CLOCK_START;
         let run = LifeRun { trace, marks, facts, nanos };
         // What somebody acknowledged must be among what the store itself holds for told.
