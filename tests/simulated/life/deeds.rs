@@ -10,7 +10,7 @@ use annals::{Append, AppendError, ErrorKind, Expected, NewEvent, Query, RepairOp
 
 use super::told::Fact;
 use super::worker::{self, JOB};
-use super::{ANCHOR_BYTES, ARCHIVE, BACKUP, Life, Trouble, beside, load, options, project, read_and_fold};
+use super::{ANCHOR_BYTES, ARCHIVE, BACKUP, LONG, Life, Trouble, beside, load, options, project, read_and_fold};
 use crate::simulated::{Dice, root};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Life {
     pub(super) fn deed(&mut self, deed: Deed) -> Result<(), Trouble> {
         self.clock.advance(1_000_003);
         if self.opened.is_none() {
-            self.open(false)?;
+            self.open(self.sum().spoilt)?;
         }
         match deed {
             Deed::Append => {
@@ -141,15 +141,7 @@ impl Life {
                 self.told.now(Fact::Acked(shown));
                 Ok(())
             }
-            Deed::Work => {
-                let handle = worker::start(self.store()?, &self.told, &self.begun, Some(self.pardoned.clone()))?;
-                if !worker::rest(&handle)? {
-                    let why = handle.wait_for(u64::MAX, super::LONG);
-                    drop(handle);
-                    return why.map(drop).map_err(Trouble::Failed);
-                }
-                Ok(())
-            }
+            Deed::Work => self.work(),
             Deed::Retry | Deed::Skip => {
                 let store = self.store()?.clone();
                 worker::decide(&store, &self.disk, &self.told, &mut self.pardoned, deed == Deed::Retry)
@@ -179,6 +171,22 @@ impl Life {
                 if is_clean { Ok(()) } else { Err("a store that was closed is not clean".into()) }
             }
         }
+    }
+
+    /// Runs the worker until there is nothing for it to do.
+    fn work(&mut self) -> Result<(), Trouble> {
+        let steps = self.sum().steps;
+        let begun = Arc::default();
+        let handle = worker::start(self.store()?, &self.told, &begun, Some(self.pardoned.clone()))?;
+        let ended = match worker::rest(&handle)? {
+            true => Ok(()),
+            false => handle.wait_for(u64::MAX, LONG).map(drop),
+        };
+        drop(handle);
+        if let Some(position) = begun.lock().unwrap().iter().find(|position| steps.contains(position)) {
+            return Err(Trouble::Wrong(format!("the step of {position} was acknowledged and is done again")));
+        }
+        Ok(ended?)
     }
 
     fn flow_deed(&mut self, deed: Deed) -> Result<(), Trouble> {
@@ -234,7 +242,7 @@ impl Life {
 
     /// Makes a store of the backup, and reads it.
     fn restore(&mut self) -> Result<(), Trouble> {
-        let Some(backed_up) = super::Sum::of(&self.told.all(), u64::MAX).backed_up else { return Ok(()) };
+        let Some(backed_up) = self.sum().backed_up else { return Ok(()) };
         self.number += 1;
         let path = format!("/restored-{}", self.number);
         let (from, to) = (beside(&self.disk, BACKUP)?, beside(&self.disk, &path)?);

@@ -2,6 +2,9 @@
 //! projection, a worker, the flow, backup, restore, repair, verify, closing and opening again. What anybody is told on
 //! the way is kept with its moment, so that whatever is found later can be held against it.
 
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod deeds;
 pub(crate) mod flow;
 pub(crate) mod told;
@@ -10,7 +13,7 @@ pub(crate) mod worker;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use annals::sim::{FileId, ManualClock, Op, SimStorage, Storage, Trace};
@@ -144,7 +147,6 @@ pub(crate) struct Life {
     pub(crate) tally: Tally,
     pub(crate) dice: Dice,
     desk: flow::Desk,
-    begun: Arc<Mutex<Vec<u64>>>,
     pardoned: BTreeSet<u64>,
     number: u64,
     before: Mark,
@@ -171,17 +173,29 @@ impl Life {
             tally: Tally::default(),
             dice: Dice(seed),
             desk: flow::Desk::numbering_from(seed % 1_000_000 * 1_000),
-            begun: Arc::default(),
             pardoned: BTreeSet::new(),
             number: seed << 20,
             before: before.clone(),
             found: 0,
             live_before: disk.file_id(Path::new("LIVE")),
         };
-        let spoilt = facts.iter().rev().find_map(|fact| if let Fact::Spoilt(on) = fact { Some(*on) } else { None });
-        life.open(spoilt.unwrap_or(false))?;
+        life.open(life.sum().spoilt)?;
         life.found = life.known.len() as u64;
         Ok(life)
+    }
+
+    /// The process dies; the next one opens what it left, with nothing lost.
+    pub(crate) fn restart(&mut self) -> Result<(), Trouble> {
+        self.opened = None;
+        let facts: Vec<Fact> = self.told.all().into_iter().map(|(_, fact)| fact).collect();
+        self.disk = self.disk.snapshot();
+        self.told = Told::on(&self.disk, &facts);
+        self.open(self.sum().spoilt)
+    }
+
+    /// What is known by now.
+    pub(crate) fn sum(&self) -> Sum {
+        Sum::of(&self.told.all(), u64::MAX)
     }
 
     /// Opens the store and the flow. What is found goes on with what is known.
