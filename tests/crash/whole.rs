@@ -11,7 +11,6 @@ use annals::sim::{Crash, ManualClock, Mode as Open, SimStorage, Storage, Trace};
 use annals::{Query, Store};
 
 use crate::life::told::{Fact, Sum};
-use crate::life::worker::WORKER;
 use crate::life::{self, BACKUP, Deed, Life, LifeRun, Tally, Trouble, beside, counts, flow, load, project, worker};
 use crate::simulated::explore::{Effort, Explored, Found, Plan};
 use crate::simulated::{CLOCK_START, Dice, Known, Mark, is_raw, root, signature};
@@ -220,8 +219,11 @@ fn recovers_to_the_same(disk: &Arc<SimStorage>, clock: &Arc<ManualClock>, spoilt
 
 /// What the worker's file holds, without running it: no decision that was told is gone.
 fn holds_steps(store: &Store, sum: &Sum) -> Result<(), Trouble> {
-    let tail = store.reader().tail();
-    for info in store.workers()? {
+    let (tail, workers) = (store.reader().tail(), store.workers()?);
+    if workers.is_empty() && !sum.steps.is_empty() {
+        return Err("the worker's file is gone".into());
+    }
+    for info in workers {
         if info.checkpoint > tail {
             return Err(Trouble::Wrong(format!(
                 "the worker stands at {}, and the log ends at {tail}",
@@ -229,7 +231,7 @@ fn holds_steps(store: &Store, sum: &Sum) -> Result<(), Trouble> {
             )));
         }
     }
-    match store.parked(Some(WORKER))?.iter().find(|one| sum.skipped.contains(&one.position.get())) {
+    match store.parked(None)?.iter().find(|one| sum.skipped.contains(&one.position.get())) {
         Some(one) => Err(Trouble::Wrong(format!("{} is parked, and was skipped", one.position))),
         None => Ok(()),
     }

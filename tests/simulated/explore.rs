@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use annals::sim::{Crash, Op, Replay, SimStorage, Trace};
+use annals::sim::{Crash, Op, Replay, SimStorage, Storage, Trace};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Dice;
@@ -215,16 +215,26 @@ fn origin(run: &str, ops: u64, choice: Choice, lot: u64) -> String {
     format!("{run}/{ops} {choice} {lot}")
 }
 
+/// An operation without its bytes.
+fn brief(op: &Op) -> String {
+    match op {
+        Op::Write { file, offset, bytes } => format!("write {file:?} {offset} {}", bytes.len()),
+        Op::StoreWord { file, index, .. } => format!("word {file:?} {index}"),
+        op => format!("{op:?}"),
+    }
+}
+
+/// All files of a disk with their lengths.
+fn list(disk: &SimStorage, directory: &Path, told: &mut dyn FnMut(&Path, u64)) {
+    for entry in disk.list(directory).unwrap_or_default() {
+        let path = directory.join(&entry.name);
+        if entry.is_dir { list(disk, &path, told) } else { told(&path, entry.len) }
+    }
+}
+
 /// What the operations of a run look like; two runs of one shape are the same but for times and process numbers.
 fn shape(trace: &Trace) -> u64 {
-    trace.ops().iter().fold(0, |hash, op| {
-        let text = match op {
-            Op::Write { file, offset, bytes } => format!("write {file:?} {offset} {}", bytes.len()),
-            Op::StoreWord { file, index, .. } => format!("word {file:?} {index}"),
-            op => format!("{op:?}"),
-        };
-        xxh3_64_with_seed(text.as_bytes(), hash)
-    })
+    trace.ops().iter().fold(0, |hash, op| xxh3_64_with_seed(brief(op).as_bytes(), hash))
 }
 
 struct Exploration<'a> {
@@ -382,7 +392,10 @@ impl Plan<'_> {
             while replay.done() < ops && replay.advance().is_some() {}
             let disk = choice.disk(&replay, R::counts);
             let (killed, goes_on) = (choice == Choice::Killed, steps.peek().is_some() || choice == Choice::Killed);
-            println!("after {ops} operations ({:?}), {choice}", run.trace().ops().get(ops.saturating_sub(1) as usize));
+            println!("after {ops} operations, {choice}. The last of them, and what is found:");
+            let last = ops.saturating_sub(20) as usize..(ops as usize).min(run.trace().ops().len());
+            run.trace().ops()[last].iter().for_each(|op| println!("  {}", brief(op)));
+            list(&disk, Path::new(""), &mut |path, len| println!("  {} {len}", path.display()));
             let inner = guarded(|| run.found(&Found { disk, ops, killed, lot, goes_on, seen: &seen })).unwrap();
             match inner {
                 Some(inner) => run = inner,
