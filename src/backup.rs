@@ -3,7 +3,8 @@
 //! Invariants:
 //! - A backup is complete when its ANCHOR is there, which is renamed in last. Without ANCHOR it is
 //!   unfinished, and running the backup again finishes it. A backup that is brought up to date stays
-//!   good on the way: files are only added or replaced by longer ones, in order of position.
+//!   good on the way: files are only added or replaced by longer ones, in order of position, each
+//!   name durable before the next is given, so that the power never leaves a gap.
 //! - Only what is final is linked: a slot in the file itself says so, and it was read through the link.
 //!   From then on no byte of it is written, by the writer, by recovery or by repair (which replace
 //!   files by name). All else is copied. The last file is always a copy.
@@ -39,7 +40,7 @@ use crate::segment::sealed::{self as sealed_file, SealedSegment};
 use crate::store::{Side, Store};
 use crate::time::Timestamp;
 use crate::worker::state::State;
-use part::{Checked, Pace, Part, check, copy, failed, is_final, read_head, remove_if_there};
+use part::{Checked, Pace, Part, check, copy, failed, give_name, is_final, read_head, remove_if_there};
 
 impl Store {
     /// Copies the log into a directory, while it is in use: up to one durable position, with every
@@ -366,7 +367,7 @@ fn one(
 
 /// Gives the finished file its name, in the place of a shorter one.
 fn put(target: &dyn Storage, part: &Part) -> Result<()> {
-    target.rename(&part.temporary(), &part.path).map_err(failed("name", &part.path))
+    give_name(target, &part.temporary(), &part.path)
 }
 
 /// Looks for a whole part in the backup. What is damaged there is no reason to stop: it is made anew.

@@ -83,7 +83,7 @@ pub(crate) fn verify(
         ));
     }
     work.tiers(&segments)?;
-    work.finish(tail);
+    work.finish(tail)?;
     check::check(log, &mut work.found);
     if work.found.damage.is_empty() {
         work.found.head = work.roots.at(durable).map(|root| Head { log: log.id, size: durable, root });
@@ -291,23 +291,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, tail: Position) {
+    fn finish(&mut self, tail: Position) -> Result<()> {
         self.found.files += 1;
         self.found.bytes += crate::format::anchor::FILE_BYTES as u64;
-        if let Ok(AnchorRead::Valid { other_bad: true, .. }) = anchor_file::read(&*self.log.storage) {
+        if let AnchorRead::Valid { other_bad: true, .. } = anchor_file::read(&*self.log.storage)? {
             self.found
                 .derived
                 .push((ANCHOR.into(), "one of its two slots is damaged; the other one serves".to_owned()));
         }
-        let Some(anchor) = self.anchor.take() else { return };
+        let Some(anchor) = self.anchor.take() else { return Ok(()) };
         if anchor.log != self.log.id {
             self.damage(Corruption::new(ANCHOR, 32, format!("log {}", self.log.id), anchor.log.to_string()));
         }
         if !self.found.damage.is_empty() {
-            return;
+            return Ok(());
         }
         // The peaks in ANCHOR are those of a smaller tree: hashing that far again must give them.
-        let same = self.tree.size() >= anchor.tree.size() && self.prefix_matches(&anchor.tree);
+        let same = self.tree.size() >= anchor.tree.size() && self.prefix_matches(&anchor.tree)?;
         match same {
             true if self.tree.size() >= tail.get() => self.found.root = Some(self.tree.root()),
             true => {}
@@ -316,14 +316,17 @@ impl Work<'_> {
                 self.damage(bad.at(Position::new(1)..=Position::new(anchor.tree.size())));
             }
         }
+        Ok(())
     }
 
-    fn prefix_matches(&self, anchored: &Tree) -> bool {
+    /// A read that fails here says nothing about the tree.
+    fn prefix_matches(&self, anchored: &Tree) -> Result<bool> {
         if anchored.size() == self.tree.size() {
-            return anchored == &self.tree;
+            return Ok(anchored == &self.tree);
         }
         let mut tree = Tree::default();
-        indexer::hash_leaves(self.log, &mut tree, Position::new(anchored.size()), u64::MAX).is_ok() && &tree == anchored
+        indexer::hash_leaves(self.log, &mut tree, Position::new(anchored.size()), u64::MAX)?;
+        Ok(&tree == anchored)
     }
 }
 

@@ -7,8 +7,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "simulated/life/mod.rs"]
+mod life;
 #[path = "simulated/mod.rs"]
 mod simulated;
+#[path = "faults/life.rs"]
+mod whole_life;
 
 use std::io::Write as _;
 use std::ops::ControlFlow;

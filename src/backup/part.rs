@@ -206,6 +206,13 @@ pub(crate) fn copy(from: &dyn File, to: &dyn Storage, part: &Part, checked: &Che
     target.sync_data().map_err(failed("sync", &temporary))
 }
 
+/// Gives a whole copy its name among the segments, durably: a power cut that kept the names of later ones and lost this
+/// one would leave a gap in a backup that was good before.
+pub(crate) fn give_name(target: &dyn Storage, temporary: &Path, path: &Path) -> Result<()> {
+    target.rename(temporary, path).map_err(failed("name", path))?;
+    target.sync_dir(files::LOG.as_ref()).map_err(failed("sync", files::LOG.as_ref()))
+}
+
 /// Takes away what an interrupted copy left. Never opened instead: the name may stand for a file that
 /// is linked, whose bytes belong to the store.
 pub(crate) fn remove_if_there(storage: &dyn Storage, path: &Path) -> Result<()> {

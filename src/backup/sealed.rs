@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::part::{failed, remove_if_there};
+use super::part::{failed, give_name, remove_if_there};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Mode, Storage};
 use crate::log::files::{self, LOG};
@@ -41,7 +41,7 @@ pub(crate) fn one(
         report.copied += 1;
         report.copied_bytes += sealed.file_bytes();
     }
-    target.rename(&temporary, &sealed.path).map_err(failed("name", &sealed.path))
+    give_name(&**target, &temporary, &sealed.path)
 }
 
 /// Whether the segment stands in the target, whole and good.

@@ -8,6 +8,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub(crate) mod explore;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,9 +22,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2020-01-01.
-const CLOCK_START: i64 = 1_577_836_800_000_000_000;
+pub(crate) const CLOCK_START: i64 = 1_577_836_800_000_000_000;
 /// Words of LIVE (docs/format.md): each position's check is stored behind it.
-const WORD_PUBLISHED: usize = 16;
+pub(crate) const WORD_PUBLISHED: usize = 16;
 const WORD_DURABLE: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,9 +333,9 @@ impl Player {
             return Err(format!("{} events are there, and {} were appended", events.len(), self.tail()));
         }
         self.check_contents()?;
-        let live = self.disk.file_id(Path::new("LIVE"));
+        let live = live_files(&self.disk, &trace, None);
         let line = Arc::new(Line { events, ends: self.ends });
-        let marks = marks(&trace, self.mode, live, &self.before, line, self.found.len() as u64, &self.asked);
+        let marks = marks(&trace, self.mode, &live, &self.before, line, self.found.len() as u64, &self.asked);
         Ok(Run { trace, mode: self.mode, marks })
     }
 
@@ -358,11 +360,21 @@ impl Player {
     }
 }
 
+/// The files that were LIVE in a run: a repair takes it away.
+pub(crate) fn live_files(disk: &SimStorage, trace: &Trace, before: Option<FileId>) -> BTreeSet<FileId> {
+    let path = Path::new("LIVE");
+    let created = trace.ops().iter().filter_map(|op| match op {
+        Op::Create { path: created, file } if **created == *path => Some(*file),
+        _ => None,
+    });
+    created.chain(disk.file_id(path)).chain(before).collect()
+}
+
 /// What follows from a run: at which moment what was asked for, shown and promised.
-fn marks(
+pub(crate) fn marks(
     trace: &Trace,
     mode: Mode,
-    live: Option<FileId>,
+    live: &BTreeSet<FileId>,
     before: &Mark,
     line: Arc<Line>,
     found: u64,
@@ -378,7 +390,7 @@ fn marks(
             marks.push(Mark { ops: index as u64, ..now.clone() });
         }
         let Op::StoreWord { file, index: word, value } = op else { continue };
-        if Some(*file) != live {
+        if !live.contains(file) {
             continue;
         }
         match *word {

@@ -73,6 +73,10 @@ impl Storage for Beside {
         self.disk.words(&self.at(path), create)
     }
 
+    fn beside(&self, path: &Path) -> io::Result<Arc<dyn Storage>> {
+        self.disk.beside(path)
+    }
+
     fn boot_id(&self) -> u64 {
         self.disk.boot_id()
     }

@@ -10,7 +10,9 @@
 //!   writing the bytes again can make them durable.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::image::{Image, SECTOR_BYTES};
 use crate::io::WORDS_BYTES;
@@ -24,6 +26,8 @@ pub(super) struct Contents {
     sync_failed: bool,
     /// The bytes in front that are allocated on the disk. Holes are not told apart.
     reserved: u64,
+    /// A hash of `live`, once somebody asked for it. Whoever changes anything empties it first.
+    digest: OnceLock<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +53,25 @@ enum Change {
 impl Contents {
     /// A file that was found on the disk.
     fn found(image: Image) -> Contents {
-        Contents { reserved: image.len(), live: image.clone(), durable: image, pending: Vec::new(), sync_failed: false }
+        Contents { reserved: image.len(), live: image.clone(), durable: image, ..Contents::default() }
+    }
+
+    /// To be called before a change.
+    pub(super) fn forget_digest(&mut self) {
+        self.digest = OnceLock::new();
+    }
+
+    /// A hash of the bytes and the length as readers see them.
+    pub(super) fn digest(&self) -> u64 {
+        *self.digest.get_or_init(|| {
+            let mut hash = Xxh3::new();
+            hash.update(&self.live.len().to_le_bytes());
+            for (number, page) in self.live.pages() {
+                hash.update(&number.to_le_bytes());
+                hash.update(page);
+            }
+            hash.digest()
+        })
     }
 
     pub(super) fn live(&self) -> &Image {
@@ -204,6 +226,16 @@ impl Contents {
 
     pub(super) fn pending_changes(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Whether a change of the length waits.
+    pub(super) fn has_dirty_length(&self) -> bool {
+        let mut image = Image::default();
+        image.extend(self.durable.len());
+        self.pending.iter().any(|pending| {
+            pending.change.record_length(&mut image);
+            image.len() != self.durable.len()
+        })
     }
 }
 

@@ -59,14 +59,6 @@ pub(super) struct Luck {
 }
 
 impl Luck {
-    pub(super) fn none() -> Luck {
-        Luck { rng: Rng::new(0), chance_of_16: 0 }
-    }
-
-    pub(super) fn all() -> Luck {
-        Luck { rng: Rng::new(0), chance_of_16: 16 }
-    }
-
     pub(super) fn survives(&mut self) -> bool {
         self.rng.below(16) < self.chance_of_16
     }

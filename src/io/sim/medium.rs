@@ -1,13 +1,13 @@
 //! The whole simulated disk as a value: operations go in, states after power loss come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::contents::Contents;
-use super::crash::{Crash, Luck, Rng};
+use super::crash::{Crash, Rng};
 use super::names::{Names, Order, Target};
 use super::{FileId, Op};
 
@@ -68,7 +68,52 @@ impl Medium {
     }
 
     fn edit(&mut self, file: FileId) -> &mut Contents {
-        Arc::make_mut(self.files.entry(file).or_default())
+        let contents = Arc::make_mut(self.files.entry(file).or_default());
+        contents.forget_digest();
+        contents
+    }
+
+    /// How many things wait to become durable of what is `counted`: changes of names, lengths of files, sectors.
+    pub(super) fn dirty_things(&self, counted: &dyn Fn(&Path) -> bool) -> usize {
+        let files = self.files_counted(counted);
+        let dirty = files.iter().filter_map(|file| self.file(*file)).filter(|contents| !contents.is_durable());
+        let things = dirty.map(|contents| contents.dirty_sectors() + usize::from(contents.has_dirty_length()));
+        self.names.pending(counted) + things.sum::<usize>()
+    }
+
+    fn files_counted(&self, counted: &dyn Fn(&Path) -> bool) -> BTreeSet<FileId> {
+        let names = self.names.iter().filter(|(name, _)| counted(name));
+        names.filter_map(|(_, target)| if let Target::File(file) = target { Some(file) } else { None }).collect()
+    }
+
+    /// What is found after power loss of which these things survived; what isn't `counted` all did. A change of a
+    /// name takes along what it builds on.
+    pub(super) fn crash_things(&self, mask: u64, counted: &dyn Fn(&Path) -> bool) -> Medium {
+        let mut thing = 0;
+        let mut survives = || {
+            thing += 1;
+            mask >> ((thing - 1) % 64) & 1 == 1
+        };
+        let names = self.names.crash(Order::Name, &mut |change| !change.is_of(counted) || survives());
+        // Counted as they are called now: what the power takes of the names must not move the numbers of the sectors.
+        let counted = self.files_counted(counted);
+        let mut files = BTreeMap::new();
+        let kept = names.files();
+        for (file, contents) in &self.files {
+            let found = if contents.is_durable() {
+                contents.clone()
+            } else if counted.contains(file) {
+                let length = !contents.has_dirty_length() || survives();
+                let lengths = if length { usize::MAX } else { 0 };
+                Arc::new(contents.crash(lengths, &mut |changes| if survives() { changes } else { 0 }))
+            } else {
+                Arc::new(contents.crash_after_write_back())
+            };
+            if kept.contains(file) {
+                files.insert(*file, found);
+            }
+        }
+        Medium { names, files, steps: 0 }
     }
 
     /// The file with the newest write that is not durable, and that write's length in bytes.
@@ -92,14 +137,13 @@ impl Medium {
             _ => Rng::new(0),
         };
         let names = match crash {
-            Crash::None => self.names.crash(Order::Journal, &mut Luck::none()),
+            Crash::None => self.names.crash(Order::Journal, &mut |_| false),
             Crash::Random(_) => {
                 let order = [Order::Journal, Order::Directory, Order::Name][rng.below(3) as usize];
-                self.names.crash(order, &mut rng.luck())
+                let mut luck = rng.luck();
+                self.names.crash(order, &mut |_| luck.survives())
             }
-            Crash::All | Crash::PrefixBytes(_) | Crash::Sectors(_) => {
-                self.names.crash(Order::Journal, &mut Luck::all())
-            }
+            Crash::All | Crash::PrefixBytes(_) | Crash::Sectors(_) => self.names.crash(Order::Journal, &mut |_| true),
         };
         let newest = self.newest_write().map(|(file, _)| file);
         let mut sectors = 0;
@@ -141,11 +185,7 @@ impl Medium {
             if let Target::File(file) = target
                 && let Some(contents) = self.file(file)
             {
-                hash.update(&contents.live().len().to_le_bytes());
-                for (number, page) in contents.live().pages() {
-                    hash.update(&number.to_le_bytes());
-                    hash.update(page);
-                }
+                hash.update(&contents.digest().to_le_bytes());
             }
         }
         hash.digest()

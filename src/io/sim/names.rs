@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::FileId;
-use super::crash::Luck;
 
 /// A path below the root; the root itself is the empty one.
 pub(super) type Name = Arc<Path>;
@@ -33,7 +32,7 @@ pub(super) struct Names {
 }
 
 #[derive(Clone, Debug)]
-struct Change {
+pub(super) struct Change {
     removed: Option<Name>,
     added: Option<(Name, Target)>,
 }
@@ -106,13 +105,18 @@ impl Names {
         });
     }
 
-    /// Power loss. Each pending change survives by luck, unless an older one that was lost takes
-    /// it along.
-    pub(super) fn crash(&self, order: Order, luck: &mut Luck) -> Names {
+    /// How many changes of `counted` names wait.
+    pub(super) fn pending(&self, counted: &dyn Fn(&Path) -> bool) -> usize {
+        self.pending.iter().filter(|change| change.is_of(counted)).count()
+    }
+
+    /// Power loss. Each pending change survives if it is said so, unless an older one that was lost takes it along.
+    pub(super) fn crash(&self, order: Order, survives: &mut dyn FnMut(&Change) -> bool) -> Names {
         let mut map = self.durable.clone();
         let mut lost: Vec<&Change> = Vec::new();
         for change in &self.pending {
-            if lost.iter().any(|lost| order.binds(lost, change)) || !luck.survives() {
+            let survives = survives(change);
+            if !survives || lost.iter().any(|lost| order.binds(lost, change)) {
                 lost.push(change);
             } else {
                 change.apply(&mut map);
@@ -141,6 +145,11 @@ impl Change {
         if let Some((name, target)) = &self.added {
             map.insert(name.clone(), *target);
         }
+    }
+
+    /// Whether any of its names is counted.
+    pub(super) fn is_of(&self, counted: &dyn Fn(&Path) -> bool) -> bool {
+        self.names().any(|name| counted(name))
     }
 
     fn names(&self) -> impl Iterator<Item = &Name> {

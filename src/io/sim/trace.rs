@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::crash::Crash;
 use super::medium::Medium;
+use super::names::Target;
 use super::{FileId, SimStorage, World};
 
 /// A change of the disk. Paths are below the root.
@@ -111,6 +112,26 @@ impl Replay<'_> {
     #[must_use]
     pub fn kill(&self) -> Arc<SimStorage> {
         SimStorage::found(self.medium.clone(), self.trace.world.restarted(self.done()), true)
+    }
+
+    /// How many things of what is `counted` wait to become durable: changes of names, lengths of files, sectors.
+    #[must_use]
+    pub fn dirty_things(&self, counted: &dyn Fn(&Path) -> bool) -> usize {
+        self.medium.dirty_things(counted)
+    }
+
+    /// The disk that is found if the power goes now and takes each thing whose bit (from 64 on: its number modulo 64)
+    /// is not set in `mask`. The rest, and what isn't `counted`, survives, but for a name that builds on a lost one.
+    #[must_use]
+    pub fn crash_things(&self, mask: u64, counted: &dyn Fn(&Path) -> bool) -> Arc<SimStorage> {
+        let found = self.medium.crash_things(mask, counted);
+        SimStorage::found(found, self.trace.world.rebooted(self.done()), true)
+    }
+
+    /// Whether a file has a name that is `wanted`.
+    #[must_use]
+    pub fn is_named(&self, file: FileId, wanted: &dyn Fn(&Path) -> bool) -> bool {
+        self.medium.names().iter().any(|(name, target)| target == Target::File(file) && wanted(name))
     }
 
     /// See [`SimStorage::newest_write_bytes`].
