@@ -11,7 +11,7 @@ annals measured against the field.
   --peers A,B      these peers only; --list names them
   --events N       events of the filled stores (1,000,000)
   --rounds N       rounds of each measurement (3)
-  --seconds S      how long each append is measured (0.5)
+  --seconds S      how long each append is measured (0.3)
   --long           5 rounds of 3 seconds, more kills, and all again with 5,000,000 events
   --directory D    where stores are made, on the disk that is to be measured (target/peers)
   --json FILE      every figure with every round, as JSON lines

@@ -96,7 +96,7 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
     machine.command = format!("peers {}", words.join(" ")).trim().to_owned();
     machine.events = args.events.unwrap_or(EVENTS);
     machine.rounds = args.rounds.unwrap_or(if args.long { 5 } else { 3 }).max(1);
-    machine.seconds = args.seconds.unwrap_or(if args.long { 3.0 } else { 0.5 });
+    machine.seconds = args.seconds.unwrap_or(if args.long { 3.0 } else { 0.3 });
     eprintln!("{}, {} cores, {}, load {}", machine.cpu, machine.cores, machine.file_system, machine.load);
     let mut run = work::Run {
         peers: chosen,

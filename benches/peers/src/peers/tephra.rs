@@ -93,7 +93,7 @@ impl Peer for Tephra {
     fn pipelined(&self, next: &mut dyn FnMut() -> Option<Event>, in_flight: usize) -> Outcome<()> {
         let (reply, replies): (tephra::writer::AppendReply, _) = flume::unbounded();
         let (mut sent, mut acknowledged) = (0u64, 0u64);
-        let mut wait = |acknowledged: &mut u64| -> Outcome<()> {
+        let wait = |acknowledged: &mut u64| -> Outcome<()> {
             let (_, result) = replies.recv()?;
             *acknowledged += 1;
             result.map(|_| ()).map_err(failed)

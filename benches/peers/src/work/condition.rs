@@ -9,9 +9,9 @@ use crate::figures::{Better, median};
 use crate::peer::{Failure, Outcome};
 
 /// Appends of each kind in a round, of which the first half warms up.
-const APPENDS: u64 = 2_000;
+const APPENDS: u64 = 1_000;
 /// As many for a peer that forces each to disk.
-const FORCED: u64 = 200;
+const FORCED: u64 = 60;
 
 pub(crate) fn run(run: &mut Run) {
     let cases: &[Case<'_>] = &[

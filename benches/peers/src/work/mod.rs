@@ -91,7 +91,7 @@ impl Run {
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(if self.long { 1_800 } else { 120 })
+        Duration::from_secs(if self.long { 1_800 } else { 240 })
     }
 
     /// Those that append in a way of their own: what differs only in how it is packed later takes no part.
