@@ -93,7 +93,7 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
     // Removed with all that is in it when the run ends, however it ends but by a signal.
     let directory = tempfile::tempdir_in(&base).map_err(|error| error.to_string())?;
     let mut machine = machine::describe(directory.path());
-    machine.command = format!("peers {}", words.join(" ")).trim().to_owned();
+    machine.command = format!("scripts/peers {}", what(words)).trim().to_owned();
     machine.events = args.events.unwrap_or(EVENTS);
     machine.rounds = args.rounds.unwrap_or(if args.long { 5 } else { 3 }).max(1);
     machine.seconds = args.seconds.unwrap_or(if args.long { 3.0 } else { 0.3 });
@@ -119,6 +119,10 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
         again_with_more(&mut run, &wanted);
     }
     machine.absent = run.absent.clone();
+    let left_out = peers::left_out();
+    if !left_out.is_empty() && args.peers.is_empty() {
+        machine.absent.push(format!("peers that this build is without: {}", left_out.join(", ")));
+    }
     let part = |about: &&'static About| Part {
         name: about.name.to_owned(),
         version: version(about).to_owned(),
@@ -129,6 +133,20 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
         indexed: about.indexed,
     };
     Ok(Results { machine, peers: run.peers.iter().map(part).collect(), figures: run.figures })
+}
+
+/// The words of the command that say what is measured, without those that say where the results go.
+fn what(words: &[String]) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if ["--json", "--charts", "--markdown", "--directory"].contains(&word.as_str()) {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
 }
 
 /// What depends on how much there is, with five times as much; its works are told apart by their names.

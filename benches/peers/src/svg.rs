@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 150.0;
-const VALUES: f64 = 110.0;
+/// Room behind the longest bar for what is written there.
+const VALUES: f64 = 160.0;
 const BAR: f64 = 16.0;
 const ROW: f64 = 22.0;
 const HEAD: f64 = 30.0;

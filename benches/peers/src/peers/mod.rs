@@ -63,6 +63,25 @@ pub(crate) const ALL: &[About] = &[
     bare::ABOUT,
 ];
 
+/// Those that were not: what features are there for, and what they want of the machine.
+pub(crate) fn left_out() -> Vec<&'static str> {
+    let known = [
+        (cfg!(feature = "tephra"), "tephra"),
+        (cfg!(feature = "umadb"), "umadb"),
+        (cfg!(feature = "sierradb"), "sierradb (many dependencies)"),
+        (cfg!(feature = "sqlite"), "sqlite"),
+        (cfg!(feature = "fjall"), "fjall"),
+        (cfg!(feature = "redb"), "redb"),
+        (cfg!(feature = "rocksdb"), "rocksdb (wants a C++ compiler and libclang)"),
+        (cfg!(feature = "heed"), "lmdb"),
+        (cfg!(feature = "okaywal"), "okaywal"),
+        (cfg!(feature = "raft-engine"), "raft-engine (many dependencies)"),
+        (cfg!(feature = "commitlog"), "commitlog"),
+        (cfg!(feature = "walrus"), "walrus"),
+    ];
+    known.into_iter().filter(|(built, _)| !built).map(|(_, name)| name).collect()
+}
+
 /// What a peer's name must be known by.
 pub(crate) fn find(name: &str) -> Option<&'static About> {
     ALL.iter().find(|about| about.name == name)

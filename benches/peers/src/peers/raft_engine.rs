@@ -15,7 +15,7 @@ pub(crate) const ABOUT: About = About {
     name: "raft-engine",
     package: "raft-engine",
     written: Some("write(.., sync: false)"),
-    durable: Some("write(.., sync: true): fdatasync, shared by a group"),
+    durable: Some("write(.., sync: true): fdatasync; one Raft group, so nothing to share"),
     checks: "each batch of entries, when it is read (CRC-32)",
     layout: "one Raft group, one protobuf entry an event; LZ4 above 8 KB, its default",
     indexed: false,

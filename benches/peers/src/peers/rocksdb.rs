@@ -12,7 +12,7 @@ pub(crate) const ABOUT: About = About {
     name: "rocksdb",
     package: "rocksdb",
     written: Some("its default: a batch reaches the system's buffers"),
-    durable: Some("WriteOptions::set_sync(true): the write-ahead log synced, shared by a group"),
+    durable: Some("WriteOptions::set_sync(true): the write-ahead log synced"),
     checks: "each block, when it is read from a file (its default)",
     layout: "column families: position to record, three of keys; one batch",
     indexed: true,

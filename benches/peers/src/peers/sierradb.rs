@@ -16,7 +16,9 @@ pub(crate) const ABOUT: About = About {
     name: "sierradb",
     package: "sierradb",
     written: None,
-    durable: Some("its defaults: acknowledged after the next sync, one every 5 ms, 50 events or 4 KiB"),
+    durable: Some(
+        "its defaults: acknowledged after the next sync, one every 5 ms, 50 events or 4 KiB (50 ms when idle)",
+    ),
     checks: "each record, when it is read (CRC-32C)",
     layout: "one partition; subject as stream, with versions; no index of type or time",
     indexed: true,
@@ -25,7 +27,7 @@ pub(crate) const ABOUT: About = About {
 
 const PARTITION: u16 = 0;
 /// Transactions that are read at once.
-const READ_TRANSACTIONS: usize = 100;
+const READ_TRANSACTIONS: usize = 1_000;
 
 struct Sierra {
     database: Database,

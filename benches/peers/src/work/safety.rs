@@ -140,7 +140,9 @@ fn flip_marked(directory: &Path, number: u64, place: &mut String) -> Outcome<usi
 fn flip_middle(directory: &Path, place: &mut String) -> Outcome<usize> {
     let largest = files(directory).into_iter().max_by_key(|path| fs::metadata(path).map_or(0, |meta| meta.len()));
     let Some(path) = largest else { return Ok(0) };
-    flip_bit(&path, fs::metadata(&path)?.len() / 2)?;
+    // Zeros at its end are room for more.
+    let used = fs::read(&path)?.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    flip_bit(&path, used as u64 / 2)?;
     *place = format!("the middle of {}", name_of(&path, directory));
     Ok(1)
 }
