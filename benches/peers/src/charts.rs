@@ -54,9 +54,14 @@ const CHARTS: &[Chart] = &[
     },
     Chart {
         file: "slowest",
-        title: "Slow appends of 100",
+        title: "Slow appends",
         work: "fill",
-        cases: &["append of 100: p99.9", "append of 100: slowest"],
+        cases: &[
+            "append of 100: p99.9",
+            "append of 100: slowest",
+            "append of 1,000: p99.9",
+            "append of 1,000: slowest",
+        ],
     },
     Chart { file: "cpu", title: "Processor time", work: "fill", cases: &["processor time per million"] },
     Chart {

@@ -113,6 +113,10 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
     for (name, work) in work::ALL {
         if wanted(name) {
             work(&mut run);
+            // What was measured stays measured if a later work is cut off.
+            if let Some(path) = &args.json {
+                write(path, &results(&machine, &run).to_json()?)?;
+            }
         }
     }
     if args.long && args.events.is_none() {
@@ -123,6 +127,10 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
     if !left_out.is_empty() && args.peers.is_empty() {
         machine.absent.push(format!("peers that this build is without: {}", left_out.join(", ")));
     }
+    Ok(results(&machine, &run))
+}
+
+fn results(machine: &figures::Machine, run: &work::Run) -> Results {
     let part = |about: &&'static About| Part {
         name: about.name.to_owned(),
         version: version(about).to_owned(),
@@ -132,7 +140,8 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
         layout: about.layout.to_owned(),
         indexed: about.indexed,
     };
-    Ok(Results { machine, peers: run.peers.iter().map(part).collect(), figures: run.figures })
+    let peers = run.peers.iter().map(part).collect();
+    Results { machine: machine.clone(), peers, figures: run.figures.clone() }
 }
 
 /// The words of the command that say what is measured, without those that say where the results go.

@@ -29,7 +29,7 @@ const TOLD: &[(&str, &str, &str)] = &[
     (
         "fill",
         "Filling a store, and what that costs",
-        "Batches of 100, nothing forced where that is possible. Memory is what is the process's own, not pages of files. \
+        "One thread, batches as named, nothing forced where that is possible. Memory is what is the process's own, not pages of files. \
          Bytes written are those that the system counts for the process, against the bytes of strings, time and data. Bytes \
          on disk are blocks of the closed store, so what is reserved counts.",
     ),
@@ -152,10 +152,10 @@ fn not_first(results: &Results, page: &mut String) {
             let (Some(ours), Some(winner)) = (ours, best(&rivals)) else { continue };
             let Some(value) = ours.median() else { continue };
             all += 1;
-            let lead = |winner: &Figure| winner.median().filter(|lead| !winner.peer.starts_with(OURS) && *lead != value);
-            let told = |winner: &Figure, lead: f64| {
-                format!("{}: {}, {}", winner.peer, number(lead), times(ours, value, lead))
-            };
+            let lead =
+                |winner: &Figure| winner.median().filter(|lead| !winner.peer.starts_with(OURS) && *lead != value);
+            let told =
+                |winner: &Figure, lead: f64| format!("{}: {}, {}", winner.peer, number(lead), times(ours, value, lead));
             let store = best(&stores).and_then(|winner| Some(told(winner, lead(winner)?)));
             behind_indexed += usize::from(store.is_some());
             if let Some(first) = lead(winner) {

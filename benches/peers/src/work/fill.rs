@@ -1,4 +1,4 @@
-//! Filling a store in batches of 100: what the slowest append took, what it all cost, and the store that reading,
+//! Filling a store, in batches of 1,000 or, in a long run, of 100: what the slowest append took, what it all cost, and the store that reading,
 //! opening, conditions and faults are measured on.
 
 use std::fs;
@@ -12,14 +12,17 @@ use crate::figures::{Better, quantile};
 use crate::peer::Outcome;
 use crate::process;
 
-const BATCH: u64 = 100;
-
 pub(crate) fn run(run: &mut Run) {
+    let (batch, name) = if run.long { (100, "100") } else { (1_000, "1,000") };
+    let [rate, p50, p999, slowest] = ["all events", "p50", "p99.9", "slowest"].map(|what| match what {
+        "all events" => format!("batches of {name}, all events"),
+        _ => format!("append of {name}: {what}"),
+    });
     let cases: &[Case<'_>] = &[
-        ("rate", "batches of 100, all events", "events/s", Better::Higher),
-        ("p50_us", "append of 100: p50", "us", Better::Lower),
-        ("p999_us", "append of 100: p99.9", "us", Better::Lower),
-        ("max_ms", "append of 100: slowest", "ms", Better::Lower),
+        ("rate", &rate, "events/s", Better::Higher),
+        ("p50_us", &p50, "us", Better::Lower),
+        ("p999_us", &p999, "us", Better::Lower),
+        ("max_ms", &slowest, "ms", Better::Lower),
         ("cpu", "processor time per million", "s", Better::Lower),
         ("memory", "memory of its own, at most", "MiB", Better::Lower),
         ("amplification", "bytes written / bytes given", "times", Better::Lower),
@@ -29,7 +32,13 @@ pub(crate) fn run(run: &mut Run) {
     let peers = run.peers.clone();
     // Each round begins anew, and the last leaves its store: the filled directory is emptied by the process itself.
     let rounds = std::mem::replace(&mut run.rounds, if run.long { 3 } else { 1 });
-    let spec = Spec { work: "fill", child: "fill", wants: vec![want("events", run.events)], cases, filled: true };
+    let spec = Spec {
+        work: "fill",
+        child: "fill",
+        wants: vec![want("events", run.events), want("batch", batch)],
+        cases,
+        filled: true,
+    };
     run.measure(&peers, &spec);
     run.rounds = rounds;
 }
@@ -41,6 +50,7 @@ pub(crate) fn child(job: &Job) -> Outcome<Told> {
         Some(path) => event::read_log(Path::new(path)).map_err(crate::peer::Failure::Failed)?,
         None => Vec::new(),
     };
+    let batch = job.number("batch").max(100);
     let events = if real.is_empty() { job.number("events") } else { real.len() as u64 };
     let (cpu_before, written_before) = (process::cpu_seconds(), process::written_bytes());
     // What was read of a file stays in memory all the while, and is not the peer's.
@@ -49,8 +59,8 @@ pub(crate) fn child(job: &Job) -> Outcome<Told> {
     let (mut times, mut payload, mut own_cpu) = (Vec::new(), 0u64, 0.0);
     let mut memory = 0.0f64;
     let mut made: Vec<Event> = Vec::new();
-    for first in (0..events).step_by(BATCH as usize) {
-        let end = (first + BATCH).min(events);
+    for first in (0..events).step_by(batch as usize) {
+        let end = (first + batch).min(events);
         let before = process::thread_cpu_seconds();
         made.clear();
         if real.is_empty() {
@@ -63,7 +73,7 @@ pub(crate) fn child(job: &Job) -> Outcome<Told> {
         let before = Instant::now();
         peer.append(&made)?;
         times.push(before.elapsed().as_nanos() as u64);
-        if (first / BATCH).is_multiple_of(500) {
+        if first.is_multiple_of(50_000) {
             memory = memory.max(process::anonymous_mib() - memory_before);
         }
     }

@@ -104,7 +104,13 @@ impl Run {
         let directory = self.filled(about.name);
         if !directory.exists() {
             // A failure shows in what is then measured on it.
-            let _ = child::run("fill", about.name, &directory, &[want("events", self.events)], self.timeout());
+            let _ = child::run(
+                "fill",
+                about.name,
+                &directory,
+                &[want("events", self.events), want("batch", 1_000)],
+                self.timeout(),
+            );
         }
     }
 
