@@ -20,9 +20,12 @@ use crate::child::{self, Job, Told};
 use crate::figures::{Better, Figure};
 use crate::peer::{About, Failure, Outcome};
 
+/// A kind of work: its name, and what the run does for it.
+pub(crate) type Work = (&'static str, fn(&mut Run));
+
 /// The kinds, in the order of a run; each name is one for `--only`. Conditional appends come late, as they add to the
 /// filled stores.
-pub(crate) const ALL: &[(&str, fn(&mut Run))] = &[
+pub(crate) const ALL: &[Work] = &[
     ("append", append::run),
     ("durable", append::run_durable),
     ("fanout", fanout::run),
