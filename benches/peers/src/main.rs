@@ -80,8 +80,14 @@ fn chosen(args: &Args) -> Result<Vec<&'static About>, String> {
     Ok(peers::ALL.iter().filter(|about| args.peers.iter().any(|name| name == about.name)).collect())
 }
 
-fn version(about: &About) -> &'static str {
-    peers::version(about.package).unwrap_or("")
+/// Its version, with the name of its package where that is another.
+fn version(about: &About) -> String {
+    let version = peers::version(about.package).unwrap_or("");
+    if about.package == about.name {
+        version.to_owned()
+    } else {
+        format!("{} {version}", about.package).trim().to_owned()
+    }
 }
 
 fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result<Results, String> {
@@ -133,7 +139,7 @@ fn measure(args: &Args, chosen: Vec<&'static About>, words: &[String]) -> Result
 fn results(machine: &figures::Machine, run: &work::Run) -> Results {
     let part = |about: &&'static About| Part {
         name: about.name.to_owned(),
-        version: version(about).to_owned(),
+        version: version(about),
         written: about.written.map(str::to_owned),
         durable: about.durable.map(str::to_owned),
         checks: about.checks.to_owned(),

@@ -1,7 +1,7 @@
 //! Reading a filled store: all of it, a subject, a type, a window of time. What is found is counted: a peer that
 //! answers with another number of events has no figure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Case, Run, Spec, want};
 use crate::child::{Job, Told, told};
@@ -9,10 +9,14 @@ use crate::event::{self, SUBJECTS, TYPES};
 use crate::figures::{Better, median};
 use crate::peer::{Each, Failure, Outcome, Peer};
 
-/// Queries of each kind in a round, after as many that warm up.
-const SUBJECT_QUERIES: u64 = 100;
-const KIND_QUERIES: u64 = 5;
-const WINDOW_QUERIES: u64 = 5;
+/// Queries of each kind in a round, of which the first half warms up; fewer of a peer that takes long.
+const SUBJECT_QUERIES: u64 = 200;
+const KIND_QUERIES: u64 = 10;
+const WINDOW_QUERIES: u64 = 10;
+/// A multiple of every batch that a store is filled in.
+const BATCH: u64 = 1_000;
+/// How long they may take together; two are always made.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(run: &mut Run) {
     let cases: &[Case<'_>] = &[
@@ -73,44 +77,55 @@ fn share(events: u64, of: u64, rest: u64) -> u64 {
 }
 
 fn subjects(peer: &dyn Peer, events: u64) -> Outcome<f64> {
-    let mut times = Vec::new();
-    for query in 0..2 * SUBJECT_QUERIES {
-        // Those that warm up ask for others than those that count.
+    let seconds = timed(SUBJECT_QUERIES, |query| {
         let number = query * 37 % SUBJECTS;
         let subject = event::subject_of(number);
         let begun = Instant::now();
         let found = count(|each| peer.subject(&subject, each))?;
-        times.push(begun.elapsed().as_secs_f64() * 1e6);
+        let taken = begun.elapsed();
         // The subjects repeat after 10,000 numbers.
         expect(found, share(events, SUBJECTS, number))?;
-    }
-    median(times.get(SUBJECT_QUERIES as usize..).unwrap_or_default()).ok_or(Failure::Failed("no query".to_owned()))
+        Ok(taken)
+    })?;
+    Ok(seconds * 1e6)
 }
 
 fn kinds(peer: &dyn Peer, events: u64) -> Outcome<f64> {
-    let mut times = Vec::new();
-    for query in 0..2 * KIND_QUERIES {
+    let seconds = timed(KIND_QUERIES, |query| {
         let number = query * 7 % TYPES;
         let kind = event::synthetic(number).kind;
         let begun = Instant::now();
         let found = count(|each| peer.kind(&kind, each))?;
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        let taken = begun.elapsed();
         expect(found, share(events, TYPES, number))?;
-    }
-    median(times.get(KIND_QUERIES as usize..).unwrap_or_default()).ok_or(Failure::Failed("no query".to_owned()))
+        Ok(taken)
+    })?;
+    Ok(seconds * 1e3)
 }
 
 fn windows(peer: &dyn Peer, events: u64) -> Outcome<f64> {
-    let mut times = Vec::new();
-    let (step, long) = (events / (2 * WINDOW_QUERIES + 2), events / 100);
-    for query in 0..2 * WINDOW_QUERIES {
+    let (step, long) = (events / (WINDOW_QUERIES + 2), (events / 100).max(BATCH) / BATCH * BATCH);
+    let seconds = timed(WINDOW_QUERIES, |query| {
         // At the edge of a batch: events of one batch may have one time of record.
-        let first = (query + 1) * step / 100 * 100;
+        let first = (query + 1) * step / BATCH * BATCH;
         let (since, until) = peer.bounds(first, first + long)?;
         let begun = Instant::now();
         let found = count(|each| peer.window(since, until, each))?;
-        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        let taken = begun.elapsed();
         expect(found, long)?;
+        Ok(taken)
+    })?;
+    Ok(seconds * 1e3)
+}
+
+/// Makes so many queries, each other than those before; the median of the second half, in seconds.
+fn timed(queries: u64, mut one: impl FnMut(u64) -> Outcome<Duration>) -> Outcome<f64> {
+    let (begun, mut times) = (Instant::now(), Vec::new());
+    for query in 0..queries {
+        times.push(one(query)?.as_secs_f64());
+        if times.len() > 1 && begun.elapsed() > PATIENCE {
+            break;
+        }
     }
-    median(times.get(WINDOW_QUERIES as usize..).unwrap_or_default()).ok_or(Failure::Failed("no query".to_owned()))
+    median(times.get(times.len() / 2..).unwrap_or_default()).ok_or(Failure::Failed("no query".to_owned()))
 }
