@@ -11,7 +11,7 @@ use crate::peer::{About, Durability, Outcome, Peer};
 pub(crate) const ABOUT: About = About {
     name: "fjall",
     package: "fjall",
-    written: Some("as documented: a batch reaches the system's buffers"),
+    written: Some("batch with PersistMode::Buffer: it reaches the system's buffers"),
     durable: Some("batch with PersistMode::SyncData: fdatasync of the journal"),
     checks: "each block, when it is read from a file",
     layout: "keyspaces: position to record, three of keys; one batch",
@@ -25,7 +25,7 @@ struct Fjall {
     by_subject: Keyspace,
     by_kind: Keyspace,
     by_time: Keyspace,
-    persist: Option<PersistMode>,
+    persist: PersistMode,
 }
 
 fn open(directory: &Path, durability: Durability) -> Outcome<Box<dyn Peer>> {
@@ -36,7 +36,10 @@ fn open(directory: &Path, durability: Durability) -> Outcome<Box<dyn Peer>> {
         by_subject: keyspace("by_subject")?,
         by_kind: keyspace("by_type")?,
         by_time: keyspace("by_time")?,
-        persist: (durability == Durability::Durable).then_some(PersistMode::SyncData),
+        persist: match durability {
+            Durability::Written => PersistMode::Buffer,
+            Durability::Durable => PersistMode::SyncData,
+        },
         database,
     };
     Ok(Box::new(KvPeer::new(kv)?))
@@ -61,7 +64,7 @@ impl Kv for Fjall {
     }
 
     fn commit(&self, first: u64, events: &[Event], rows: &mut Rows) -> Outcome<()> {
-        let mut batch = self.database.batch().durability(self.persist);
+        let mut batch = self.database.batch().durability(Some(self.persist));
         for (position, event) in (first..).zip(events) {
             rows.of(event, position);
             batch.insert(&self.events, position.to_be_bytes(), rows.record.as_slice());

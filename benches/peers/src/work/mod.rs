@@ -183,7 +183,10 @@ impl Run {
     }
 
     /// Keeps a figure, and says so.
-    pub(crate) fn add(&mut self, figure: Figure) {
+    pub(crate) fn add(&mut self, mut figure: Figure) {
+        // What a peer says may name files; where they stood is nobody's concern.
+        let place = format!("{}/", self.directory.display());
+        figure.note = figure.note.map(|note| note.replace(&place, ""));
         let value = match (figure.median(), &figure.verdict) {
             (Some(median), _) => format!("{median:.4} {}", figure.unit),
             (None, Some(verdict)) => verdict.clone(),
