@@ -159,9 +159,12 @@ fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
+/// The floor: it shows what a peer could reach at most, and is none.
+pub(crate) const FLOOR: &str = "bare loop";
+
 /// The peer with the best figure of a row; none where fewer than two have a number.
 pub(crate) fn best<'a>(row: &[&'a Figure]) -> Option<&'a Figure> {
-    let numbers = row.iter().filter(|figure| figure.median().is_some());
+    let numbers = row.iter().filter(|figure| figure.median().is_some() && figure.peer != FLOOR);
     if numbers.clone().count() < 2 {
         return None;
     }

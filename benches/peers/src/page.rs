@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use crate::figures::{Better, Figure, Results, best};
-use crate::table::{FLOOR, OURS, cell, number};
+use crate::figures::{Better, FLOOR, Figure, Results, best};
+use crate::table::{OURS, cell, number};
 
 /// What each kind of work is, in a sentence or two below its heading.
 const TOLD: &[(&str, &str, &str)] = &[
@@ -107,7 +107,7 @@ fn machine(results: &Results, page: &mut String) {
         let _ = writeln!(page, "| {name} | {value} |");
     }
     page.push_str(
-        "\nA figure is the median of the rounds; behind it, small, their range. **Bold** is the best of a row. A dash is what a \
+        "\nA figure is the median of the rounds; behind it, small, their range. **Bold** is the best of a column, but for the bare loop, which is the floor. A dash is what a \
          peer cannot do, or did not manage; why is below the table. Each measurement is a process of its own. The event: 240 \
          bytes of JSON, one of 10,000 subjects, one of 54 types, an actor, a time. Most of its data is a run of one letter: peers \
          that compress what they write look better on disk here than on the real logs.\n",

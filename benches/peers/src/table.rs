@@ -12,9 +12,8 @@ const CASE_WIDTH: usize = 34;
 const COLUMN_WIDTH: usize = 13;
 /// Columns of peers in a block.
 const COLUMNS: usize = (WIDTH - CASE_WIDTH) / COLUMN_WIDTH;
-/// Whose figure the others are held against, and the floor.
+/// Whose figure the others are held against.
 pub(crate) const OURS: &str = "annals";
-pub(crate) const FLOOR: &str = "bare loop";
 
 pub(crate) fn draw(results: &Results) -> String {
     let mut text = String::new();
@@ -33,17 +32,20 @@ pub(crate) fn draw(results: &Results) -> String {
         let version = if part.version.is_empty() { String::new() } else { format!(" {}", part.version) };
         let _ = writeln!(text, "\n{}{version}", part.name);
         for (what, setup) in [("unforced", &part.written), ("durable", &part.durable)] {
-            let _ = writeln!(text, "    {what:9} {}", setup.as_deref().unwrap_or("-"));
+            setting(what, setup.as_deref().unwrap_or("-"), &mut text);
         }
-        let _ = writeln!(text, "    {:9} {}", "checks", part.checks);
+        setting("checks", &part.checks, &mut text);
     }
     for work in results.works() {
         block(results, work, &mut text);
     }
     for absent in &machine.absent {
-        let _ = writeln!(text, "\n!!! SKIPPED: {absent}");
+        let _ = writeln!(text, "\n{}", wrap(&format!("!!! SKIPPED: {absent}"), WIDTH).join("\n"));
     }
-    let _ = writeln!(text, "\n*: best of the row.  -: cannot do it, or failed (--json tells).");
+    let _ = writeln!(
+        text,
+        "\n*: best of the row, but for the bare loop, which is the floor.  -: cannot do it, or failed (--json tells)."
+    );
     text
 }
 
@@ -84,6 +86,13 @@ fn block(results: &Results, work: &str, text: &mut String) {
             }
         }
     }
+}
+
+/// How a peer was set up, below its name.
+fn setting(what: &str, setup: &str, text: &mut String) {
+    let indent = " ".repeat(14);
+    let lines = wrap(setup, WIDTH - indent.len());
+    let _ = writeln!(text, "    {what:9} {}", lines.join(&format!("\n{indent}")));
 }
 
 fn clip(cell: &str) -> String {
