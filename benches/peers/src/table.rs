@@ -7,9 +7,9 @@ use crate::figures::{Figure, Results, best};
 
 const WIDTH: usize = 100;
 /// The column of cases.
-const CASE_WIDTH: usize = 34;
+const CASE_WIDTH: usize = 30;
 /// A column of a peer.
-const COLUMN_WIDTH: usize = 13;
+const COLUMN_WIDTH: usize = 14;
 /// Columns of peers in a block.
 const COLUMNS: usize = (WIDTH - CASE_WIDTH) / COLUMN_WIDTH;
 /// Whose figure the others are held against.
@@ -42,10 +42,8 @@ pub(crate) fn draw(results: &Results) -> String {
     for absent in &machine.absent {
         let _ = writeln!(text, "\n{}", wrap(&format!("!!! SKIPPED: {absent}"), WIDTH).join("\n"));
     }
-    let _ = writeln!(
-        text,
-        "\n*: best of the row, but for the bare loop, which is the floor.  -: cannot do it, or failed (--json tells)."
-    );
+    let _ =
+        writeln!(text, "\n*: best of the row; the bare loop is the floor.  -: cannot do it, or failed (--json tells).");
     text
 }
 
@@ -62,7 +60,7 @@ fn block(results: &Results, work: &str, text: &mut String) {
         let columns: Vec<&str> = std::iter::once(OURS).chain(chunk.iter().copied()).collect();
         let _ = write!(text, "\n{work:CASE_WIDTH$}");
         for name in &columns {
-            let _ = write!(text, "{name:>COLUMN_WIDTH$}");
+            let _ = write!(text, " {name:>width$}", width = COLUMN_WIDTH - 1);
         }
         text.push('\n');
         for case in results.cases(work) {
