@@ -36,7 +36,7 @@ const QUICK: Effort = Effort {
     prefix_samples: 4,
     every: 1,
     nested_every: 40,
-    kill_every: 10,
+    kill_every: 4,
 };
 const NESTED: Effort =
     Effort { random: 2, all_things_max: 2, prefix_samples: 2, every: 3, nested_every: u64::MAX, ..QUICK };
@@ -49,7 +49,7 @@ const DEEP: Effort = Effort {
     prefix_samples: 300,
     every: 1,
     nested_every: 100,
-    kill_every: 25,
+    kill_every: 1,
 };
 const DEEP_NESTED: Effort = Effort {
     all_things_max: 4,

@@ -122,6 +122,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
     if !recovery.created {
         sync_names(&*storage)?;
+        anchor_file::sync(&*storage)?;
     }
     let sealed_at = Timestamp::from_nanos(wanted.clock.wall_nanos());
     let options = SealOptions { level: wanted.level, sealed_at };
