@@ -13,7 +13,7 @@ use annals::{Query, Store};
 use crate::life::told::{Fact, Sum};
 use crate::life::{self, BACKUP, Deed, Life, LifeRun, Tally, Trouble, beside, counts, flow, load, project, worker};
 use crate::simulated::explore::{Effort, Explored, Found, Plan};
-use crate::simulated::{CLOCK_START, Dice, Known, Mark, is_raw, root, signature};
+use crate::simulated::{CLOCK_START, Dice, Known, Mark, root, signature};
 
 const QUICK: Effort = Effort {
     all_things_max: 3,
@@ -208,7 +208,9 @@ fn reads_alone(disk: &Arc<SimStorage>, mark: &Mark) -> Result<(), Trouble> {
 
 /// A second recovery finds nothing to do, neither beside the first nor after another power cut.
 fn recovers_to_the_same(disk: &Arc<SimStorage>, clock: &Arc<ManualClock>, spoilt: bool) -> Result<(), Trouble> {
-    let is_log = |path: &Path| is_raw(path) || path.extension().is_some_and(|extension| extension == "seg");
+    let is_log = |path: &Path| {
+        path.starts_with("log") && path.extension().is_some_and(|extension| extension == "raw" || extension == "seg")
+    };
     let first = disk.digest_of(is_log);
     for (what, again) in [("beside it", disk.snapshot()), ("after another power cut", disk.crash(Crash::None))] {
         if again.digest_of(is_log) != first {
