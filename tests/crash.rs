@@ -36,6 +36,7 @@ const QUICK: Effort = Effort {
     prefix_samples: 4,
     every: 1,
     nested_every: 40,
+    kill_every: 4,
 };
 const NESTED: Effort =
     Effort { random: 2, all_things_max: 2, prefix_samples: 2, every: 3, nested_every: u64::MAX, ..QUICK };
@@ -48,6 +49,7 @@ const DEEP: Effort = Effort {
     prefix_samples: 300,
     every: 1,
     nested_every: 100,
+    kill_every: 1,
 };
 const DEEP_NESTED: Effort = Effort {
     all_things_max: 4,
@@ -58,6 +60,7 @@ const DEEP_NESTED: Effort = Effort {
     prefix_samples: 8,
     every: 1,
     nested_every: u64::MAX,
+    kill_every: u64::MAX,
 };
 
 impl Explored for Run {

@@ -117,6 +117,8 @@ impl Drop for Running {
         drop(self.server.lock().take());
         // The thread first, so that nothing moves while the index is kept.
         *self.runner.lock() = None;
+        // What it had not looked at yet, as far as that can still be read.
+        let _ = self.engine.look(|_| Ok(()));
         let image = keep::image(&self.engine.index.lock());
         if let Some((position, state)) = image {
             // It is derived: without it the next start reads more.

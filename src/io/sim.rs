@@ -134,6 +134,11 @@ impl SimStorage {
         SimStorage::found(state.medium().clone(), state.world.restarted(state.ops()), state.is_traced())
     }
 
+    /// Takes the random bytes from now on from this seed, which otherwise depends on how many operations went before.
+    pub fn reseed(&self, seed: u64) {
+        self.lock_state().world.seed = seed;
+    }
+
     /// How many operations have changed the disk, syncs included: the moments at which the power
     /// can go.
     #[must_use]

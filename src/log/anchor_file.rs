@@ -74,6 +74,13 @@ pub(crate) fn create(storage: &dyn Storage, anchor: &Anchor) -> Result<()> {
     storage.sync_parent().map_err(failed)
 }
 
+/// Syncs what was found. A killed process may have left a slot that only the page cache holds, and the next write goes
+/// to the other one: the power could take both.
+pub(crate) fn sync(storage: &dyn Storage) -> Result<()> {
+    let file = storage.open(ANCHOR.as_ref(), Mode::Read).map_err(|error| Error::io("open ANCHOR", error))?;
+    file.sync_data().map_err(|error| Error::io("sync ANCHOR", error))
+}
+
 /// Writes the next slot and syncs it.
 pub(crate) fn write(storage: &dyn Storage, anchor: &Anchor) -> Result<(), NotWritten> {
     let failed = |error| Error::io("write ANCHOR", error);

@@ -122,6 +122,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, wanted: Wanted) -> Re
     let anchor = anchor_or_create(&*storage, &*wanted.clock, &mut recovery)?;
     if !recovery.created {
         sync_names(&*storage)?;
+        anchor_file::sync(&*storage)?;
     }
     let sealed_at = Timestamp::from_nanos(wanted.clock.wall_nanos());
     let options = SealOptions { level: wanted.level, sealed_at };
@@ -372,10 +373,11 @@ pub(crate) fn sealed_segments(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, lo
 
 /// A slot that says `clean` must not outlive what follows it. In a `Synced` segment the next frame
 /// belies it. In a `Written` one the power may take all that was appended since and leave the slot,
-/// and positions that were seen would be used again under the same epoch.
+/// and positions that were seen would be used again under the same epoch. A slot that tore is written again now, or
+/// `verify` would take it for damage.
 fn begin_tenure(writer: &mut Writer, newest: &RawFile) -> Result<()> {
     let closed = newest.slot.is_some_and(|slot| slot.state == State::Clean);
-    if newest.header.mode == Mode::Written && closed {
+    if (newest.header.mode == Mode::Written && closed) || newest.torn_slot {
         let slot = writer.slot(State::Idle);
         write_slot(&*writer.room.file, &slot, writer.active.header.salt)?;
         writer.room.sync().map_err(|error| Error::io("sync a slot", error))?;

@@ -37,6 +37,8 @@ pub(crate) struct Effort {
     pub(crate) every: u64,
     /// One in so many found disks is a run of its own, and the power goes again in it.
     pub(crate) nested_every: u64,
+    /// After one in so many operations the process is killed instead.
+    pub(crate) kill_every: u64,
 }
 
 /// A played run that can be cut anywhere.
@@ -270,10 +272,11 @@ impl Exploration<'_> {
                     self.check(run, name, choice, Found { disk, ops, killed: false, lot, goes_on, seen });
                 }
                 // A kill loses nothing, so the next process has in its hands what is not durable yet.
-                if self.nested.is_some() && dice.below(effort.nested_every) < 4 {
+                if self.nested.is_some() && dice.below(effort.kill_every) == 0 {
                     seen.kills.fetch_add(1, Ordering::Relaxed);
                     let (disk, lot) = (replay.kill(), dice.roll());
-                    self.check(run, name, Choice::Killed, Found { disk, ops, killed: true, lot, goes_on: true, seen });
+                    let goes_on = (lot >> 32).is_multiple_of((effort.nested_every / 40).max(1));
+                    self.check(run, name, Choice::Killed, Found { disk, ops, killed: true, lot, goes_on, seen });
                 }
             }
             match replay.advance() {
@@ -391,7 +394,7 @@ impl Plan<'_> {
             let mut replay = run.trace().replay();
             while replay.done() < ops && replay.advance().is_some() {}
             let disk = choice.disk(&replay, R::counts);
-            let (killed, goes_on) = (choice == Choice::Killed, steps.peek().is_some() || choice == Choice::Killed);
+            let (killed, goes_on) = (choice == Choice::Killed, steps.peek().is_some());
             println!("after {ops} operations, {choice}. The last of them, and what is found:");
             let last = ops.saturating_sub(20) as usize..(ops as usize).min(run.trace().ops().len());
             run.trace().ops()[last].iter().for_each(|op| println!("  {}", brief(op)));

@@ -103,11 +103,14 @@ fn run(trouble: Trouble) {
         .collect();
     let mut told: Vec<Told> = vec![tickets.into_iter().map(|(name, ticket)| (name, ticket.wait())).collect()];
     told.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+    // As it would be found now: closing syncs everything.
+    let (cut, left) = (disk.crash(Crash::None), disk.snapshot());
     disk.heal();
     judge(&store, &told, trouble);
     // After a failure it says so, and is closed all the same; the thread for tickets ends.
     let _ = store.close();
-    survives(&disk, &told);
+    survives(&cut, &left, &told);
+    survives(&disk.crash(Crash::None), &disk.snapshot(), &told);
 }
 
 /// What one thread appends: its own events, and one that only one thread can.
@@ -157,9 +160,9 @@ fn judge(store: &Store, told: &[Told], trouble: Trouble) {
 }
 
 /// What a power cut leaves holds what was told as done, and a killed process nothing that was refused for certain.
-fn survives(disk: &Arc<SimStorage>, told: &[Told]) {
-    let after_cut = events(&open(&disk.crash(Crash::None), options()));
-    let after_kill = events(&open(&disk.snapshot(), options()));
+fn survives(cut: &Arc<SimStorage>, killed: &Arc<SimStorage>, told: &[Told]) {
+    let after_cut = events(&open(cut, options()));
+    let after_kill = events(&open(killed, options()));
     for (name, outcome) in told.iter().flatten() {
         match outcome {
             Ok(done) => {

@@ -2,7 +2,9 @@
 //! comes to the same end:
 //!
 //! 1. What is whole but unproven is written again, same bytes at the same place, and synced, with
-//!    the header above it: the page cache may only pretend that the disk holds it.
+//!    the header above it: the page cache may only pretend that the disk holds it. For the same reason
+//!    the newest segment with events, whose slot may be what a killed process wrote last, and what
+//!    follows it are synced.
 //! 2. To cut: every file that loses bytes is linked into `quarantine/` first. Then files that lie
 //!    wholly beyond go, newest first. Then a copy of the file with the bad place, holding its valid
 //!    frames verbatim at the same offsets and a slot that says `cut`, takes its name.
@@ -39,12 +41,16 @@ fn failed(what: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
 /// them. Returns how many events they hold.
 pub(crate) fn rewrite_unproven(storage: &dyn Storage, look: &Look) -> Result<u64> {
     let mut events = 0;
-    for file in &look.files {
-        let Some(scan) = &file.scan else { continue };
-        let first = scan.unproven.iter().find(|frame| frame.next.get() > look.proven.get().saturating_add(1));
+    let newest = look.files.iter().rposition(|file| file.end > FIRST_OFFSET).unwrap_or(0);
+    for (number, file) in look.files.iter().enumerate() {
+        let mut unproven = file.scan.iter().flat_map(|scan| &scan.unproven);
+        let first = unproven.find(|frame| frame.next.get() > look.proven.get().saturating_add(1));
         // The header of a `Written` segment that has no frame yet is no more certain.
-        let only_header = file.header.mode == Durability::Written && file.end == FIRST_OFFSET;
+        let only_header = file.scan.is_some() && file.header.mode == Durability::Written && file.end == FIRST_OFFSET;
         if first.is_none() && !only_header {
+            if number >= newest {
+                file.file.sync_data().map_err(failed("sync", &file.path))?;
+            }
             continue;
         }
         let target = storage.open(&file.path, Mode::Write).map_err(failed("open", &file.path))?;

@@ -29,6 +29,8 @@ pub(crate) struct RawFile {
     pub(crate) header: SegmentHeader,
     /// The newer of the valid slots.
     pub(crate) slot: Option<Slot>,
+    /// Whether a slot was written and cannot be read.
+    pub(crate) torn_slot: bool,
     /// Where its valid frames end and the position after them, once that is known.
     pub(crate) end: u64,
     pub(crate) next: Position,
@@ -147,9 +149,10 @@ fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> 
     }
     let slots =
         slot::OFFSETS.map(|offset| Slot::read(pages.get(offset as usize..).unwrap_or_default(), header.salt, offset));
+    let torn_slot = slots.iter().any(|slot| matches!(slot, Read::Bad(_)));
     let slot = slots.into_iter().filter_map(Read::valid).max_by_key(|slot| slot.seq);
     let slot = slot.filter(|slot| slot.log == log && slot.base == base);
-    Ok(Ok(RawFile { base, path, file, len, header, slot, end: FIRST_OFFSET, next: base, scan: None }))
+    Ok(Ok(RawFile { base, path, file, len, header, slot, torn_slot, end: FIRST_OFFSET, next: base, scan: None }))
 }
 
 /// Looks at everything. `anchor` is what ANCHOR says, if it can be read.

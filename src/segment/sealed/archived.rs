@@ -1,5 +1,6 @@
 //! An archived segment: its payload pages stand in another file, which may or may not be at hand.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,23 +36,26 @@ impl SealedSegment {
 
     fn open_whole(&self, rows: &Range<u32>) -> Result<Arc<dyn File>> {
         let place = self.archive()?.unwrap_or_default();
-        let missing = |why: String| {
-            let (first, last) = (self.position(rows.start), self.position(rows.end - 1));
-            let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Error::new(ErrorKind::Archived, format!("the data of positions {first} to {last} is archived: {why}"))
-                .hinting(format!(
-                    "put it there again: {}; or `annals archive STORE --back DIR`",
-                    place.join(name).display()
-                ))
-        };
-        let storage = self.storage.beside(&place).map_err(|error| missing(error.to_string()))?;
         let name = Path::new(self.path.file_name().unwrap_or_default());
+        let path = place.join(name);
+        let missing = |why: &dyn Display| {
+            let (first, last) = (self.position(rows.start), self.position(rows.end - 1));
+            Error::new(ErrorKind::Archived, format!("the data of positions {first} to {last} is archived: {why}"))
+                .hinting(format!("put it there again: {}; or `annals archive STORE --back DIR`", path.display()))
+        };
+        // A disk that fails says nothing about what is there.
+        let unless_failed = |error: Error| match error.kind() {
+            ErrorKind::Io | ErrorKind::Full if !error.is_gone() => error,
+            _ => missing(&error),
+        };
+        let failed = |error| unless_failed(Error::io(format_args!("open {}", path.display()), error));
+        let storage = self.storage.beside(&place).map_err(failed)?;
         let ends = Ends::read(&*storage, name, self.footer.log, self.base())
-            .map_err(|unfit| missing(Error::from(unfit).to_string()))?;
+            .map_err(|unfit| unless_failed(Error::from(unfit)))?;
         if !self.is_stub_of(&ends) {
-            return Err(missing(format!("{} holds another segment", place.join(name).display())));
+            return Err(missing(&format_args!("{} holds another segment", path.display())));
         }
-        storage.open(name, Mode::Read).map_err(|error| missing(error.to_string()))
+        storage.open(name, Mode::Read).map_err(failed)
     }
 
     /// Whether these are the ends of the whole file of this stub.

@@ -95,7 +95,8 @@ impl Desk {
         let event = flow.store().reader().event(request)?.ok_or("a request is gone")?;
         let actor = event.actor().map(|actor| Actor::new(actor.kind(), actor.id())).ok_or("nobody asked")?;
         self.number += 1;
-        let done = match dice.below(8) {
+        let way = dice.below(8);
+        let done = match way {
             0..=3 => flow.approve(request, digest, Actor::user("alice"), "ok"),
             4 => flow.reject(request, Actor::user("alice"), "no"),
             5 => flow.approve(request, "0123456789abcdef0123456789abcdef", Actor::user("alice"), "not what was shown"),
@@ -103,6 +104,9 @@ impl Desk {
             _ => flow.amend(request, actor, json!({ "n": self.number })),
         };
         if let Some(answered) = unless_refused(done)? {
+            if way == 5 {
+                return Err(Trouble::Wrong(format!("request {request} was approved as something else than was shown")));
+            }
             self.learn(told, request, &answered.outcome);
             if let Some(successor) = answered.successor {
                 self.note(flow, told, successor.request)?;
