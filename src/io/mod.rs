@@ -167,11 +167,19 @@ pub trait File: Send + Sync + Debug {
 }
 
 /// Reads like [`File::read_at`], but does not take it for the end of the file when less comes than
-/// the file's length promises: what is missing must never look as if it had never been there.
+/// the file's length promises: what is missing must never look as if it had never been there. The file may grow
+/// meanwhile.
 pub(crate) fn read_to_end_of(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    let got = file.read_at(buf, offset)?;
-    if got < buf.len() && offset.saturating_add(got as u64) < file.len()? {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut got = file.read_at(buf, offset)?;
+    while let at = offset.saturating_add(got as u64)
+        && got < buf.len()
+        && at < file.len()?
+    {
+        // Asked after its length: what it has by now must come.
+        match file.read_at(&mut buf[got..], at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => got += more,
+        }
     }
     Ok(got)
 }
