@@ -89,6 +89,8 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "src/sql/events/module.rs",
         "a table of SQLite is declared by implementing unsafe traits; nothing else is unsafe there",
     ),
+    ("benches/peers/src/peers/heed.rs", "its environment is opened by an unsafe call"),
+    ("benches/peers/src/peers/walrus.rs", "it is told its directory by the environment of the process alone"),
     ("tests/allocations.rs", "an allocator cannot be counted without being one"),
 ];
 

@@ -66,7 +66,7 @@ pub fn run(model: &Model, schedules_max: u64, control: Option<&str>) {
             "fence" => What::Fence,
             "notify" => What::Notify,
             "send" => What::Send,
-            "swap" => What::Swap,
+            "stale" => What::Stale,
             "sync" => What::Sync,
             other => panic!("nothing is called {other:?}"),
         };

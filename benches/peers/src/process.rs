@@ -4,20 +4,20 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Seconds of processor time of all threads, in user space and in the kernel.
 pub(crate) fn cpu_seconds() -> f64 {
-    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+    clock(ClockId::ProcessCPUTime)
 }
 
 /// The same of the calling thread alone.
 pub(crate) fn thread_cpu_seconds() -> f64 {
-    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+    clock(ClockId::ThreadCPUTime)
 }
 
-fn clock(id: libc::clockid_t) -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists on every Linux, and the pointer is to a local.
-    unsafe { libc::clock_gettime(id, &mut time) };
+fn clock(id: ClockId) -> f64 {
+    let time = clock_gettime(id);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 

@@ -9,13 +9,14 @@ use crate::{Query, Store};
 
 /// Two such events fill a segment.
 const DATA_BYTES: usize = 25 << 10;
-const APPENDS: usize = 4;
+/// Three segments: the first can be sealed while the third begins.
+const APPENDS: usize = 5;
 
 pub(super) fn models() -> Vec<Model> {
     vec![Model {
         name: "segments",
         claim: "a reader sees one consistent prefix, by scan, by position and by subject, while segments roll and are sealed",
-        controls: &["swap"],
+        controls: &["stale"],
         run: |schedules| check(schedules, Timeouts::Always, run),
     }]
 }

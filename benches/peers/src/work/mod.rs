@@ -200,8 +200,7 @@ impl Run {
 
 /// What one measurement left to be written must not be written during the next.
 fn settle() {
-    // SAFETY: the call takes nothing and touches no memory of this process.
-    unsafe { libc::sync() };
+    rustix::fs::sync();
 }
 
 /// A name and a value, as a process is told them.
