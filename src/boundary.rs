@@ -44,10 +44,12 @@ impl Boundary {
     fn check(&self, event: &NewEvent) -> Result<(), AppendError> {
         let name = event.event_type();
         if let Some((table, action, phase)) = parts(name)
+            && let (action, phase) = (Action::parse(action), Phase::parse(phase))
+            && (action.is_some() || phase.is_some())
             && self.tables.contains(table)
         {
-            return match (Action::parse(action), Phase::parse(phase)) {
-                (Some(_), Some(Phase::Requested)) | (None, None) => Ok(()),
+            return match (action, phase) {
+                (Some(_), Some(Phase::Requested)) => Ok(()),
                 _ => Err(AppendError::Reserved(name.to_owned())),
             };
         }

@@ -458,9 +458,9 @@ impl Table {
 
 /// `{table}.{action}.{phase}` in its parts, whether or not they mean anything.
 pub(crate) fn parts(event_type: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = event_type.split('.');
-    let found = (parts.next()?, parts.next()?, parts.next()?);
-    parts.next().is_none().then_some(found)
+    let (table, rest) = subject::cut(event_type, b'.')?;
+    let (action, phase) = subject::cut(rest, b'.')?;
+    subject::cut(phase, b'.').is_none().then_some((table, action, phase))
 }
 
 #[cfg(test)]

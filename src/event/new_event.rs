@@ -251,9 +251,9 @@ impl NewEvent {
         self.occurred_at
     }
 
-    /// Length of all strings together, in bytes.
-    pub(crate) fn text_bytes(&self) -> usize {
-        self.text.len()
+    /// All strings, metadata too, one behind the other.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether an optional field was given an empty value, which means something else than none.

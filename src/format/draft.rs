@@ -49,7 +49,7 @@ impl Draft {
         let times = facts.recorded_at.unwrap_or_default();
         let body_at = HEADER_BYTES + count * ENTRY_BYTES + times.len() * 8;
         let estimate: usize =
-            events.iter().map(|event| record::HEADER_BYTES + event.text_bytes() + event.data().len()).sum();
+            events.iter().map(|event| record::HEADER_BYTES + event.text().len() + event.data().len()).sum();
         let mut bytes = Vec::with_capacity(body_at + estimate + 256);
         bytes.resize(HEADER_BYTES + count * ENTRY_BYTES, 0);
         times.iter().for_each(|time| bytes.extend_from_slice(&time.as_nanos().to_le_bytes()));
