@@ -3,6 +3,8 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a benchmark has no one to report to")]
 
+mod common;
+
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -10,35 +12,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use annals::{Actor, Append, Durability, Expected, NewEvent, Query, Store, Timestamp};
+use annals::{Append, Expected, NewEvent, Query, Store};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
+use crate::common::{scratch, written};
+
 const SUBJECTS: u64 = 10_000;
-const TYPES: u64 = 54;
 /// Events of the store that is read.
 const READ_EVENTS: u64 = 1_000_000;
 
-/// The event of the figures: 240 bytes of JSON, a subject of 1 in 10,000, 54 types, an actor, both
-/// times.
 fn event(number: u64) -> NewEvent {
-    let mut data = Vec::with_capacity(240);
-    data.extend_from_slice(br#"{"content":""#);
-    data.resize(229, b'a' + (number % 26) as u8);
-    data.extend_from_slice(br#"","n":123}"#);
-    data.push(b' ');
-    NewEvent::bytes(
-        format!("notes.kind{:02}.validated", number % TYPES),
-        format!("note/n-{}", number.wrapping_mul(2_654_435_761) % SUBJECTS),
-        "application/json",
-        data,
-    )
-    .actor(Actor::user("alice"))
-    .occurred_at(Timestamp::from_nanos(1_700_000_000_000_000_000 + number as i64))
-}
-
-fn written(directory: &Path) -> Store {
-    let every = Duration::from_millis(50);
-    Store::options().durability(Durability::Written { sync_every: every }).open(directory).unwrap()
+    common::event(number, SUBJECTS)
 }
 
 /// What any log has to do: a header and a checksum for each event, one write for the batch.
@@ -78,8 +62,8 @@ fn appends(criterion: &mut Criterion) {
     for batch in [1u64, 100, 1_000] {
         let mut group = criterion.benchmark_group(format!("append/written/{batch}"));
         group.throughput(Throughput::Elements(batch));
-        let directory = tempfile::tempdir_in(".").unwrap();
-        let store = written(directory.path());
+        let directory = scratch();
+        let store = written().open(directory.path()).unwrap();
         let mut next = 0;
         let mut make = || {
             next += batch;
@@ -88,7 +72,7 @@ fn appends(criterion: &mut Criterion) {
         group.bench_function("annals", |bencher| {
             bencher.iter_batched(&mut make, |events| store.append(events).unwrap(), BatchSize::LargeInput);
         });
-        let other = tempfile::tempdir_in(".").unwrap();
+        let other = scratch();
         let mut bare = Bare::new(other.path());
         group.bench_function("bare loop", |bencher| {
             bencher.iter_batched(&mut make, |events| bare.append(&events), BatchSize::LargeInput);
@@ -98,7 +82,7 @@ fn appends(criterion: &mut Criterion) {
 
 fn durable_appends(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append/synced/1");
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = scratch();
     let store = Store::open(directory.path()).unwrap();
     let mut number = 0;
     let mut make = || {
@@ -130,12 +114,10 @@ fn durable_appends(criterion: &mut Criterion) {
 }
 
 fn reads(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = scratch();
     {
-        let store = written(directory.path());
-        for start in (0..READ_EVENTS).step_by(1_000) {
-            store.append((start..start + 1_000).map(event)).unwrap();
-        }
+        let store = written().open(directory.path()).unwrap();
+        common::fill(&store, 0..READ_EVENTS, 1_000, SUBJECTS);
         store.close().unwrap();
     }
     let store = Store::open(directory.path()).unwrap();
@@ -182,7 +164,7 @@ fn reads(criterion: &mut Criterion) {
     });
     group.sample_size(20);
     group.bench_function("one type of 54", |bencher| {
-        bencher.iter(|| reader.count(&Query::all().types(["notes.kind17.validated"])).unwrap());
+        bencher.iter(|| reader.count(&Query::all().types(["note.kind17.recorded"])).unwrap());
     });
     let at = |position: u64| reader.event(position).unwrap().unwrap().recorded_at();
     let (since, until) = (at(READ_EVENTS / 3), at(READ_EVENTS / 3 + READ_EVENTS / 100));
@@ -209,10 +191,10 @@ fn sql(criterion: &mut Criterion, store: &Store) {
         ("one subject", "SELECT actor, recorded_at FROM events WHERE subject = 'note/n-17'"),
         (
             "one subject and type",
-            "SELECT actor, recorded_at FROM events WHERE type = 'notes.kind17.validated' AND subject = 'note/n-17'",
+            "SELECT actor, recorded_at FROM events WHERE type = 'note.kind17.recorded' AND subject = 'note/n-17'",
         ),
         ("the last ten", "SELECT position, type, subject FROM events ORDER BY position DESC LIMIT 10"),
-        ("count of one type of 54", "SELECT count(*) FROM events WHERE type = 'notes.kind17.validated'"),
+        ("count of one type of 54", "SELECT count(*) FROM events WHERE type = 'note.kind17.recorded'"),
         ("count of all", "SELECT count(*) FROM events"),
     ] {
         group.bench_function(name, |bencher| {
