@@ -12,6 +12,7 @@ mod peers;
 mod process;
 mod svg;
 mod table;
+mod told;
 mod work;
 
 use std::fs;

@@ -5,64 +5,7 @@ use std::fmt::Write;
 
 use crate::figures::{Better, FLOOR, Figure, Results, best};
 use crate::table::{OURS, cell, number};
-
-/// What each kind of work is, in a sentence or two below its heading.
-const TOLD: &[(&str, &str, &str)] = &[
-    (
-        "append",
-        "Appending, nothing forced",
-        "One thread, a new store. What a peer promises here is in its row under *Peers*. The clock runs from the common form \
-         of an event to the acknowledgement, so each peer's own encoding is in it.",
-    ),
-    (
-        "durable",
-        "Appending durably",
-        "Acknowledged means: survives a loss of power. *1,000 in flight*: one thread hands in single events and waits for \
-         the one a thousand before, with peers that can be given the next before the last is durable.",
-    ),
-    (
-        "fanout",
-        "Fan-out",
-        "Eight subscribers, each a thread with the peer's own subscription. At full speed a thread appends batches of 100; at \
-         a pace it appends one event a millisecond, and the time runs from before the append to each delivery.",
-    ),
-    (
-        "fill",
-        "Filling a store, and what that costs",
-        "One thread, batches as named, nothing forced where that is possible. Memory is what is the process's own, not pages of files. \
-         Bytes written are those that the system counts for the process, against the bytes of strings, time and data. Bytes \
-         on disk are blocks of the closed store, so what is reserved counts.",
-    ),
-    (
-        "read",
-        "Reading",
-        "The filled store, opened again; everything is in the page cache and was read once before. The number of events found is \
-         checked. Peers check what their row under *Peers* says, and no more.",
-    ),
-    (
-        "open",
-        "Opening",
-        "The filled store, closed in order, opened by a new process, up to the first answer about one subject (a log without \
-         an index is only opened).",
-    ),
-    (
-        "safety",
-        "Safety",
-        "*Flip*: a copy of the filled store; one bit of an event's data is changed wherever it stands, the store is opened and \
-         read from end to end. *Refused*: does not open. *Detected*: opens, and reading says what is wrong. *SILENT*: changed \
-         data is given as if it were right. *LOST*: fewer events, and no error. Where data is packed, the old event is the \
-         middle of the largest file. *Kill*: a process that appends one event after the other is killed; lost is what it had \
-         acknowledged.",
-    ),
-    (
-        "condition",
-        "Conditional appends",
-        "One event each on the filled store, nothing forced where that is possible. For a key-value store, the version of a \
-         subject is the position of its newest event, held under the lock that orders appends; for peers that know only \
-         queries, a version is \"no event of the subject since\".",
-    ),
-    ("size", "Real logs on disk", "Appended in batches of 100 to an empty store, which is then closed."),
-];
+use crate::told::{REASONS, TOLD};
 
 pub(crate) fn write(results: &Results, charts: &[String]) -> String {
     let mut page = String::new();
@@ -181,6 +124,9 @@ fn not_first(results: &Results, page: &mut String) {
     );
     if behind > 0 {
         let _ = writeln!(page, "| case | annals | first, by | first with an index, by |\n|---|---|---|---|\n{rows}");
+        for (_, reason) in REASONS.iter().filter(|(case, _)| rows.contains(case)) {
+            let _ = writeln!(page, "- {reason}");
+        }
     }
 }
 
