@@ -4,10 +4,12 @@
 //! order, a list of lengths, and the data. So reading an event checks UTF-8 once and allocates
 //! nothing, and keeping one costs a single allocation.
 
+mod copied;
 mod new_event;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -18,6 +20,7 @@ use crate::position::Position;
 use crate::subject;
 use crate::time::Timestamp;
 
+pub(crate) use copied::CopiedEvents;
 pub(crate) use new_event::Cause;
 pub use new_event::NewEvent;
 
@@ -296,16 +299,15 @@ impl<'a> EventRef<'a> {
     /// A copy that outlives the log; one allocation.
     #[must_use]
     pub fn to_owned(&self) -> Event {
-        let mut bytes = Vec::with_capacity(self.lists.len() + self.text.len() + self.data.len());
-        bytes.extend_from_slice(self.lists);
-        bytes.extend_from_slice(self.text.as_bytes());
-        bytes.extend_from_slice(self.data);
-        Event {
-            head: self.head,
-            text_start: self.lists.len() as u32,
-            data_start: (self.lists.len() + self.text.len()) as u32,
-            bytes: bytes.into(),
+        let (text_start, data_start) = (self.lists.len(), self.lists.len() + self.text.len());
+        // Made of zeros first: of a length that is known, and then it is filled in place.
+        let mut bytes: Arc<[u8]> = iter::repeat_n(0, data_start + self.data.len()).collect();
+        if let Some(bytes) = Arc::get_mut(&mut bytes) {
+            bytes[..text_start].copy_from_slice(self.lists);
+            bytes[text_start..data_start].copy_from_slice(self.text.as_bytes());
+            bytes[data_start..].copy_from_slice(self.data);
         }
+        Event { head: self.head, text_start: text_start as u32, data_start: data_start as u32, bytes }
     }
 }
 

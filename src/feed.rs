@@ -1,14 +1,13 @@
 //! Subscriptions: a cursor on the log that waits at its tail. A batch owns its events, so it never
 //! holds the log; no lock is taken between it and the writer, and catching up and following live are one thing.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Event, EventRef};
+use crate::event::{CopiedEvents, EventRef};
 use crate::log::doorbell::Bell;
 use crate::log::follow::Follower;
 use crate::log::shared::Log;
@@ -63,7 +62,7 @@ pub struct Subscription {
     position: Position,
     run: Option<Run>,
     bell: Option<Bell>,
-    events: VecDeque<Event>,
+    events: CopiedEvents,
     /// The newest event that was given out, and its epoch: what the log must still hold.
     last: Option<(Position, u64)>,
     /// Where it was told to begin, until that was compared with the log.
@@ -77,7 +76,7 @@ pub struct Subscription {
 /// Some events of a subscription, in order.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    events: &'a VecDeque<Event>,
+    events: &'a CopiedEvents,
     through: Position,
     log: &'a Log,
 }
@@ -85,7 +84,7 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// The events.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'a>> + use<'a> {
-        self.events.iter().map(Event::as_ref)
+        self.events.iter()
     }
 
     /// The position read up to: every event up to it was looked at, so a consumer that has dealt
@@ -114,7 +113,7 @@ impl<'a> Batch<'a> {
     /// Whether nothing up to [`Batch::through`] matched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.len() == 0
     }
 }
 
@@ -139,7 +138,7 @@ impl Subscription {
             position,
             run: None,
             bell: None,
-            events: VecDeque::new(),
+            events: CopiedEvents::default(),
             last: None,
             unproven,
             durable: false,
@@ -206,8 +205,8 @@ impl Subscription {
         }
         self.check_place()?;
         self.fill()?;
-        if let Some(last) = self.events.back() {
-            self.last = Some((last.position(), last.epoch()));
+        if let Some(last) = self.events.last() {
+            self.last = Some((last.position, last.epoch));
         }
         Ok(Some(Batch { events: &self.events, through: self.position, log: &self.log }))
     }
@@ -220,11 +219,10 @@ impl Subscription {
             None => Run::new(Arc::clone(&self.log), &self.query.clone().after(self.position), self.end())?,
         };
         let mut run = run;
-        let (events, mut bytes) = (&mut self.events, 0);
+        let events = &mut self.events;
         let broke = run.run(&mut OnDamage::Stop, &mut |event| {
-            bytes += event.data().len() + event.text.len();
-            events.push_back(event.to_owned());
-            if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+            events.push(&event);
+            if events.len() < BATCH_EVENTS && events.byte_len() < BATCH_BYTES {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())

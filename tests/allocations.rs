@@ -1,4 +1,5 @@
 //! `Reader::scan` allocates nothing for an event: what a scan allocates does not depend on how many events it gives out.
+//! Neither does a subscription, and an owned event takes one allocation.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(unsafe_code, reason = "an allocator cannot be counted without being one")]
@@ -8,7 +9,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use annals::{Actor, Durability, NewEvent, Query, Reader, Store, Timestamp};
+use annals::{Actor, Durability, NewEvent, Query, Reader, StartAt, Store, Timestamp};
 
 /// The system's allocator, which counts the allocations of each thread: others may be at work for the store.
 struct Counting;
@@ -133,7 +134,23 @@ fn a_scan_allocates_nothing_for_an_event() {
         assert!(seen[1] < 200, "{query}: {} allocations", seen[1]);
         assert!(seen[1] <= seen[0] + more, "{query}: allocations grow with the events, {seen:?}");
     }
-    // The counter counts: an owned event is at least one allocation.
+    // The counter counts: an owned event is an allocation, and no more than one.
     let owned = allocations(|| assert_eq!(large.reader().read(&Query::all()).count() as u64, many));
-    assert!(owned >= many, "{owned} allocations for {many} owned events");
+    assert!((many..many + many / 100).contains(&owned), "{owned} allocations for {many} owned events");
+
+    // A subscription copies batches into memory that it has.
+    let mut subscription = large.subscribe(Query::all(), StartAt::Start);
+    let mut take = |events: u64| {
+        let (mut taken, mut bytes) = (0, 0);
+        while taken < events {
+            let batch = subscription.next_timeout(Duration::from_secs(10)).unwrap().unwrap();
+            taken += batch.len() as u64;
+            bytes += batch.iter().map(|event| event.data().len() + event.tags().count()).sum::<usize>();
+        }
+        assert!(bytes as u64 > 2 * events);
+    };
+    take(few);
+    let copied = allocations(|| take(many - 2 * few));
+    println!("subscription: {copied} allocations for {} events", many - 2 * few);
+    assert!(copied < 20, "{copied} allocations for events of a subscription");
 }

@@ -7,11 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::record;
 use crate::event::Event;
-use crate::peer::{About, Durability, Each, Failure, Outcome, Peer};
+use crate::peer::{About, Durability, Each, Failure, Outcome, Peer, Subscriber};
 
 pub(crate) const ABOUT: About = About {
     name: "bare loop",
@@ -35,6 +36,13 @@ struct Bare {
     path: PathBuf,
     durability: Durability,
     writer: Mutex<Writer>,
+    tail: Arc<Tail>,
+}
+
+/// How far the file is written, and who waits for more.
+struct Tail {
+    end: Mutex<u64>,
+    moved: Condvar,
 }
 
 struct Writer {
@@ -56,7 +64,8 @@ fn open(directory: &Path, durability: Durability) -> Outcome<Box<dyn Peer>> {
         Ok(())
     })?;
     let writer = Writer { file, buffer: Vec::new(), end, room };
-    Ok(Box::new(Bare { path, durability, writer: Mutex::new(writer) }))
+    let tail = Arc::new(Tail { end: Mutex::new(end), moved: Condvar::new() });
+    Ok(Box::new(Bare { path, durability, writer: Mutex::new(writer), tail }))
 }
 
 /// Gives each record up to the zeros or the end of the file.
@@ -67,31 +76,72 @@ fn records(path: &Path, each: &mut dyn FnMut(&[u8]) -> Outcome<()>) -> Outcome<(
     loop {
         let read = file.read(&mut buffer[filled..])?;
         filled += read;
-        let mut start = 0;
-        while let Some(head) = buffer[start..filled].first_chunk::<HEAD_BYTES>() {
-            let [l0, l1, l2, l3, c0, c1, c2, c3] = *head;
-            let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-            if length == 0 {
-                return Ok(());
+        let (parsed, next) = parse(&buffer[..filled], each)?;
+        match next {
+            Next::End => return Ok(()),
+            Next::Record(length) if length > READ_BYTES / 2 => {
+                buffer.resize(buffer.len().max(parsed + HEAD_BYTES + length + READ_BYTES), 0);
             }
-            let body = start + HEAD_BYTES;
-            let Some(bytes) = buffer[..filled].get(body..body + length) else {
-                if length > READ_BYTES / 2 {
-                    buffer.resize(buffer.len().max(body + length + READ_BYTES), 0);
-                }
-                break;
-            };
-            if crc32fast::hash(bytes) != u32::from_le_bytes([c0, c1, c2, c3]) {
-                return Err(Failure::Failed("a checksum does not match".to_owned()));
-            }
-            each(bytes)?;
-            start = body + length;
+            Next::Record(_) => {}
         }
-        buffer.copy_within(start..filled, 0);
-        filled -= start;
+        buffer.copy_within(parsed..filled, 0);
+        filled -= parsed;
         if read == 0 {
             return Ok(());
         }
+    }
+}
+
+/// What follows the whole records.
+enum Next {
+    /// Zeros.
+    End,
+    /// A record of which not all is there, of so many bytes as far as is known.
+    Record(usize),
+}
+
+/// Gives the whole records that bytes begin with, and how many bytes those are.
+fn parse(bytes: &[u8], each: &mut dyn FnMut(&[u8]) -> Outcome<()>) -> Outcome<(usize, Next)> {
+    let mut start = 0;
+    while let Some(head) = bytes[start..].first_chunk::<HEAD_BYTES>() {
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = *head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if length == 0 {
+            return Ok((start, Next::End));
+        }
+        let body = start + HEAD_BYTES;
+        let Some(record) = bytes.get(body..body + length) else { return Ok((start, Next::Record(length))) };
+        if crc32fast::hash(record) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(Failure::Failed("a checksum does not match".to_owned()));
+        }
+        each(record)?;
+        start = body + length;
+    }
+    Ok((start, Next::Record(0)))
+}
+
+/// Reads the file behind the writer, which says how far it is whole.
+struct Follower {
+    file: File,
+    tail: Arc<Tail>,
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl Subscriber for Follower {
+    fn next(&mut self, timeout: Duration, each: Each<'_>) -> Outcome<()> {
+        let end = self.tail.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.tail.moved.wait_timeout_while(end, timeout, |end| *end <= self.at);
+        let end = *waited.unwrap_or_else(PoisonError::into_inner).0;
+        let length = (end - self.at).min(READ_BYTES as u64) as usize;
+        self.buffer.resize(length, 0);
+        self.file.read_exact_at(&mut self.buffer, self.at)?;
+        let (parsed, _) = parse(&self.buffer, &mut |bytes| {
+            each(record::decode(bytes)?);
+            Ok(())
+        })?;
+        self.at += parsed as u64;
+        Ok(())
     }
 }
 
@@ -121,7 +171,15 @@ impl Peer for Bare {
         if durable {
             file.sync_data()?;
         }
+        *self.tail.end.lock().unwrap_or_else(PoisonError::into_inner) = *end;
+        self.tail.moved.notify_all();
         Ok(())
+    }
+
+    fn subscribe(&self) -> Outcome<Box<dyn Subscriber>> {
+        let at = *self.tail.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = Arc::clone(&self.tail);
+        Ok(Box::new(Follower { file: File::open(&self.path)?, tail, at, buffer: Vec::new() }))
     }
 
     fn replay(&self, each: Each<'_>) -> Outcome<()> {
