@@ -1,6 +1,7 @@
 //! What the system counts of this process: processor time, memory, bytes written; and what a directory takes on disk.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -44,6 +45,17 @@ pub(crate) fn disk_bytes(directory: &Path) -> f64 {
     let mut files = Vec::new();
     files_below(directory, &mut files);
     files.iter().filter_map(|path| fs::symlink_metadata(path).ok()).map(|meta| meta.blocks() as f64 * 512.0).sum()
+}
+
+/// Reads every file below a directory, so that all of them are in the page cache, whatever the system did since they were
+/// written.
+pub(crate) fn warm(directory: &Path) {
+    let mut files = Vec::new();
+    files_below(directory, &mut files);
+    for path in files {
+        // What cannot be read shows in what is then measured on it.
+        let _ = fs::File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+    }
 }
 
 /// All plain files below a directory.

@@ -30,13 +30,13 @@ pub(crate) const TOLD: &[(&str, &str, &str)] = &[
     (
         "read",
         "Reading",
-        "The filled store, opened again; everything is in the page cache and was read once before. The number of events found is \
-         checked. Peers check what their row under *Peers* says, and no more.",
+        "The filled store, opened again, after all of its files were read, so that everything is in the page cache. Half of the \
+         queries warm up. The number of events found is checked. Peers check what their row under *Peers* says, and no more.",
     ),
     (
         "open",
         "Opening",
-        "The filled store, closed in order, opened by a new process, up to the first answer about one subject (a log without \
+        "The filled store, closed in order, all of its files in the page cache, opened by a new process, up to the first answer about one subject (a log without \
          an index is only opened).",
     ),
     (

@@ -7,6 +7,7 @@ use crate::child::{Job, Told, told};
 use crate::event::{self, Event, SUBJECTS};
 use crate::figures::{Better, median};
 use crate::peer::{Failure, Outcome};
+use crate::process;
 
 /// Appends of each kind in a round, of which the first half warms up.
 const APPENDS: u64 = 1_000;
@@ -29,6 +30,7 @@ pub(crate) fn run(run: &mut Run) {
 
 pub(crate) fn child(job: &Job) -> Outcome<Told> {
     let appends = if job.about.written.is_some() { APPENDS } else { FORCED };
+    process::warm(&job.directory);
     let peer = job.open()?;
     let peer = peer.as_ref();
     let tail = peer.tail();

@@ -22,6 +22,7 @@ pub(crate) fn run(run: &mut Run) {
 
 /// Files are in the page cache; what is measured is what the peer does, not the disk.
 pub(crate) fn child(job: &Job) -> Outcome<Told> {
+    process::warm(&job.directory);
     let before = process::anonymous_mib();
     let begun = Instant::now();
     let peer = job.open()?;

@@ -8,6 +8,7 @@ use crate::child::{Job, Told, told};
 use crate::event::{self, SUBJECTS, TYPES};
 use crate::figures::{Better, median};
 use crate::peer::{Each, Failure, Outcome, Peer};
+use crate::process;
 
 /// Queries of each kind in a round, of which the first half warms up; fewer of a peer that takes long.
 const SUBJECT_QUERIES: u64 = 200;
@@ -32,6 +33,7 @@ pub(crate) fn run(run: &mut Run) {
 
 pub(crate) fn child(job: &Job) -> Outcome<Told> {
     let events = job.number("events");
+    process::warm(&job.directory);
     let peer = job.open()?;
     let peer = peer.as_ref();
     let mut answer = Told::new();
