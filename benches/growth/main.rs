@@ -1,11 +1,14 @@
 //! How cost grows with events, segments, subjects and subscribers: the tables of docs/benchmarks.md.
 //!
 //! `cargo bench --bench growth` takes some minutes; `-- --long` goes on to 50 million events and needs 30 GB of disk;
-//! `-- subjects` measures one axis. What is measured of a store is measured by a process of its own that opens it, so
+//! `-- subjects` measures one axis; `-- --charts docs/charts` draws them. What is measured of a store is measured by a process of its own that opens it, so
 //! that memory is what that store takes.
 #![allow(clippy::unwrap_used, reason = "a benchmark has no one to report to")]
 
+mod chart;
+#[path = "../common/mod.rs"]
 mod common;
+mod table;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -18,6 +21,8 @@ use std::{env, fs};
 
 use annals::{EventRef, Query, StartAt, Store};
 use common::{event, fill, scratch, written};
+use table::Unit::{Microseconds, Milliseconds, Other, PerSecond};
+use table::{OPENED, Table};
 
 /// What is looked up for each figure of a latency.
 const LOOKUPS: u64 = 200;
@@ -34,21 +39,24 @@ fn main() {
         _ => {}
     }
     let long = arguments.iter().any(|argument| argument == "--long");
-    let chosen = |axis: &str| {
-        let mut axes = arguments.iter().filter(|argument| !argument.starts_with("--")).peekable();
-        axes.peek().is_none() || axes.any(|chosen| chosen == axis)
-    };
-    if chosen("events") {
-        events(long);
-    }
-    if chosen("segments") {
-        segments();
-    }
-    if chosen("subjects") {
-        subjects();
-    }
-    if chosen("subscribers") {
-        subscribers();
+    let charts = arguments.iter().skip_while(|argument| *argument != "--charts").nth(1).map(Path::new);
+    let axes: [(&str, &dyn Fn() -> Table); 5] = [
+        ("events", &|| events(long)),
+        ("segments", &|| segments(false)),
+        ("sealed", &|| segments(true)),
+        ("subjects", &subjects),
+        ("subscribers", &subscribers),
+    ];
+    let is_axis = |argument: &String| axes.iter().any(|(axis, _)| argument == axis);
+    let all = !arguments.iter().any(is_axis);
+    for (axis, measured) in axes {
+        if all || arguments.iter().any(|argument| argument == axis) {
+            let table = measured();
+            table.print();
+            if let Some(directory) = charts {
+                table.draw(directory, &format!("growth-{axis}.svg"));
+            }
+        }
     }
 }
 
@@ -57,24 +65,16 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-const READ_HEAD: &str = "opened, ms | for writing, ms | ten newest of a subject, us | version of a new subject, us | \
-                         one event, us | 1,000 of a window, us | memory opened, MiB | after the lookups, MiB";
-const READ_LINE: &str = "---|---|---|---|---|---|---|---";
-
-/// What a store costs that is opened: a row of figures, in the order of [`READ_HEAD`].
-fn row(directory: &Path, subjects: u64) -> String {
+/// What a store costs that is opened: figures in the order of [`OPENED`].
+fn opened(directory: &Path, subjects: u64) -> Vec<f64> {
     let subjects = subjects.to_string();
     let directory = directory.to_str().unwrap();
     let runs: Vec<Vec<f64>> = (0..OPENINGS).map(|_| child(&["--measure", directory, &subjects])).collect();
     let writers = (0..OPENINGS).map(|_| child(&["--open-writer", directory])[0]).collect();
-    let mut columns: Vec<f64> =
+    let mut figures: Vec<f64> =
         (0..runs[0].len()).map(|column| median(runs.iter().map(|run| run[column]).collect())).collect();
-    columns.insert(1, median(writers));
-    columns.iter().map(|value| shown(*value)).collect::<Vec<_>>().join(" | ")
-}
-
-fn shown(value: f64) -> String {
-    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+    figures.insert(1, median(writers));
+    figures
 }
 
 fn child(arguments: &[&str]) -> Vec<f64> {
@@ -137,11 +137,7 @@ fn micros(lookup: impl Fn(u64)) -> f64 {
 fn plain_writes(directory: &Path) -> f64 {
     let (path, batch) = (directory.join("plain"), vec![7u8; 365_000]);
     let mut file = fs::File::create(&path).unwrap();
-    let began = Instant::now();
-    for _ in 0..MILLION / 1_000 {
-        file.write_all(&batch).unwrap();
-    }
-    let rate = MILLION as f64 / began.elapsed().as_secs_f64();
+    let rate = timed(MILLION, || (0..MILLION / 1_000).for_each(|_| file.write_all(&batch).unwrap()));
     fs::remove_file(&path).unwrap();
     rate
 }
@@ -165,12 +161,17 @@ fn bytes_below(directory: &Path) -> u64 {
         .sum()
 }
 
-fn events(long: bool) {
-    println!("\n### Events, about {SUBJECTS} subjects, in raw segments of 64 MiB\n");
-    println!(
-        "| million events | segments | appended/s, the last million | the same bytes to a plain file, events/s | slowest append, ms | index in memory, MiB | bytes an event | {READ_HEAD} |"
-    );
-    println!("|---|---|---|---|---|---|---|{READ_LINE}|");
+fn events(long: bool) -> Table {
+    let columns = [
+        ("million events", Other),
+        ("segments", Other),
+        ("append, the last million, events/s", PerSecond),
+        ("the same bytes to a plain file, events/s", PerSecond),
+        ("slowest append, ms", Milliseconds),
+        ("index in memory, MiB", Other),
+        ("bytes an event", Other),
+    ];
+    let mut table = Table::new("Events, in raw segments of 64 MiB", &[&columns[..], &OPENED].concat());
     let scratch = scratch();
     let directory = scratch.path();
     let mut there = 0;
@@ -178,28 +179,44 @@ fn events(long: bool) {
         let store = written().sealing(false).open(directory).unwrap();
         fill(&store, there..(millions - 1) * MILLION, 1_000, SUBJECTS);
         let plain = plain_writes(directory);
-        let began = Instant::now();
-        fill(&store, (millions - 1) * MILLION..millions * MILLION, 1_000, SUBJECTS);
-        let rate = MILLION as f64 / began.elapsed().as_secs_f64();
+        let rate = timed(MILLION, || fill(&store, (millions - 1) * MILLION..millions * MILLION, 1_000, SUBJECTS));
         there = millions * MILLION;
-        let stats = store.stats();
+        let mut row = vec![millions as f64, store.stats().segments as f64, rate, plain];
+        row.extend(cost(&store, directory, there));
         store.close().unwrap();
         drop(store);
-        println!(
-            "| {millions} | {} | {rate:.0} | {plain:.0} | {:.1} | {:.1} | {:.0} | {} |",
-            stats.segments,
-            stats.slowest_append.as_secs_f64() * 1e3,
-            stats.index_memory_bytes as f64 / f64::from(1 << 20),
-            bytes_below(directory) as f64 / there as f64,
-            row(directory, SUBJECTS)
-        );
+        row.extend(opened(directory, SUBJECTS));
+        table.add(row);
     }
+    table
 }
 
-fn segments() {
-    println!("\n### Segments: the same million events in ever smaller ones\n");
-    println!("| form | segments | appended/s | {READ_HEAD} |");
-    println!("|---|---|---|{READ_LINE}|");
+/// Events a second.
+fn timed(events: u64, work: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    work();
+    events as f64 / began.elapsed().as_secs_f64()
+}
+
+/// The slowest append, the index in memory, and bytes an event.
+fn cost(store: &Store, directory: &Path, events: u64) -> [f64; 3] {
+    let stats = store.stats();
+    [
+        stats.slowest_append.as_secs_f64() * 1e3,
+        stats.index_memory_bytes as f64 / f64::from(1 << 20),
+        bytes_below(directory) as f64 / events as f64,
+    ]
+}
+
+fn segments(sealed: bool) -> Table {
+    let title = if sealed {
+        "Sealed segments: a million events in more of them"
+    } else {
+        "Raw segments: a million events in more of them"
+    };
+    let columns =
+        [("segments", Other), if sealed { ("sealed, events/s", Other) } else { ("append, events/s", PerSecond) }];
+    let mut table = Table::new(title, &[&columns[..], &OPENED].concat());
     // What the events take, raw, so that they fill the wished number of segments.
     let log_bytes = {
         let scratch = scratch();
@@ -212,60 +229,59 @@ fn segments() {
         // Each begins with its header and ends with room that no batch fitted in.
         let bytes = log_bytes / segments + (40 << 10);
         let store = written().sealing(false).segment_bytes(bytes).open(scratch.path()).unwrap();
-        let began = Instant::now();
-        fill(&store, 0..MILLION, 100, SUBJECTS);
-        let rate = MILLION as f64 / began.elapsed().as_secs_f64();
-        let raw = store.stats().segments;
+        let mut rate = timed(MILLION, || fill(&store, 0..MILLION, 100, SUBJECTS));
+        if sealed {
+            rate = timed(MILLION, || assert_eq!(store.seal().unwrap().segments, segments));
+        }
         store.close().unwrap();
         drop(store);
-        println!("| raw | {raw} | {rate:.0} | {} |", row(scratch.path(), SUBJECTS));
-        let store = written().sealing(false).open(scratch.path()).unwrap();
-        let sealed = store.seal().unwrap();
-        store.close().unwrap();
-        drop(store);
-        println!("| sealed | {} | – | {} |", sealed.segments, row(scratch.path(), SUBJECTS));
+        let mut row = vec![segments as f64, rate];
+        row.extend(opened(scratch.path(), SUBJECTS));
+        table.add(row);
     }
+    table
 }
 
-fn subjects() {
-    println!("\n### Subjects: a million events about ever more of them\n");
-    println!("| subjects | appended/s | slowest append, ms | index in memory, MiB | bytes an event | {READ_HEAD} |");
-    println!("|---|---|---|---|---|{READ_LINE}|");
+fn subjects() -> Table {
+    let columns = [
+        ("subjects", Other),
+        ("append, events/s", PerSecond),
+        ("slowest append, ms", Milliseconds),
+        ("index in memory, MiB", Other),
+        ("bytes an event", Other),
+    ];
+    let mut table = Table::new("Subjects: a million events about more of them", &[&columns[..], &OPENED].concat());
     for subjects in [1, 100, SUBJECTS, MILLION] {
         let scratch = scratch();
         let store = written().sealing(false).open(scratch.path()).unwrap();
-        let began = Instant::now();
-        fill(&store, 0..MILLION, 1_000, subjects);
-        let rate = MILLION as f64 / began.elapsed().as_secs_f64();
-        let stats = store.stats();
+        let rate = timed(MILLION, || fill(&store, 0..MILLION, 1_000, subjects));
+        let mut row = vec![subjects as f64, rate];
+        row.extend(cost(&store, scratch.path(), MILLION));
         store.close().unwrap();
         drop(store);
-        println!(
-            "| {subjects} | {rate:.0} | {:.1} | {:.1} | {:.0} | {} |",
-            stats.slowest_append.as_secs_f64() * 1e3,
-            stats.index_memory_bytes as f64 / f64::from(1 << 20),
-            bytes_below(scratch.path()) as f64 / MILLION as f64,
-            row(scratch.path(), subjects)
-        );
+        row.extend(opened(scratch.path(), subjects));
+        table.add(row);
     }
+    table
 }
 
-fn subscribers() {
-    println!("\n### Subscribers: batches of 100, as fast as the writer can\n");
-    println!(
-        "| subscribers | appended/s, all idle | deliveries/s, all live | appended/s, all live | from append to delivery, p50, us | p99, us |"
-    );
-    println!("|---|---|---|---|---|---|");
+fn subscribers() -> Table {
+    let columns = [
+        ("subscribers", Other),
+        ("append, all idle, events/s", PerSecond),
+        ("append, all live, events/s", PerSecond),
+        ("delivery, all live, events/s", PerSecond),
+        ("append to delivery p50, us", Microseconds),
+        ("append to delivery p99, us", Microseconds),
+    ];
+    let mut table = Table::new("Subscribers, beside appends of 100 at full speed", &columns);
     for count in [0, 1, 10, 100, 1_000] {
         let idle = median((0..3).map(|_| idle(count)).collect());
         let (deliveries, appended) = live(count);
         let (p50, p99) = delivered(count);
-        println!(
-            "| {count} | {idle:.0} | {deliveries:.0} | {appended:.0} | {} | {} |",
-            p50.map_or("–".to_owned(), shown),
-            p99.map_or("–".to_owned(), shown)
-        );
+        table.add(vec![count as f64, idle, appended, deliveries, p50, p99]);
     }
+    table
 }
 
 /// Threads that wait for what never comes, and the writer's rate beside them.
@@ -294,11 +310,11 @@ fn append_hundreds(store: &Store, events: u64) -> f64 {
     let batches: Vec<Vec<_>> = (0..events / 100)
         .map(|batch| (batch * 100..batch * 100 + 100).map(|number| event(number, SUBJECTS)).collect())
         .collect();
-    let began = Instant::now();
-    for batch in batches {
-        store.append(batch).unwrap();
-    }
-    events as f64 / began.elapsed().as_secs_f64()
+    timed(events, || {
+        for batch in batches {
+            store.append(batch).unwrap();
+        }
+    })
 }
 
 /// Deliveries and appends a second while all subscribers take all events.
@@ -326,12 +342,12 @@ fn live(count: usize) -> (f64, f64) {
         let last = readers.into_iter().map(|reader| reader.join().unwrap()).max().unwrap_or(began);
         took = last.duration_since(began).as_secs_f64();
     });
-    let deliveries = if count == 0 { 0.0 } else { (count as u64 * events) as f64 / took };
-    (deliveries, appended)
+    // Nobody: not a number.
+    ((count as u64 * events) as f64 / took, appended)
 }
 
 /// p50 and p99 of the time from just before an append of one event to a subscriber that has it, in microseconds.
-fn delivered(count: usize) -> (Option<f64>, Option<f64>) {
+fn delivered(count: usize) -> (f64, f64) {
     const EVENTS: u64 = 300;
     let scratch = scratch();
     let store = written().open(scratch.path()).unwrap();
@@ -361,6 +377,6 @@ fn delivered(count: usize) -> (Option<f64>, Option<f64>) {
         readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect()
     });
     all.sort_by(f64::total_cmp);
-    let at = |share: f64| all.get((all.len() as f64 * share) as usize).copied();
+    let at = |share: f64| all.get((all.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
     (at(0.5), at(0.99))
 }
