@@ -36,13 +36,13 @@ use report::Report;
 pub(crate) use memory::{Args as ReaderArgs, open_and_tell};
 pub(crate) use writer::{Args as WriterArgs, append_and_wait};
 
-/// Measure this machine, in about a minute
+/// Measure this machine: in some three minutes, or with --quick in half a minute
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to measure; a directory is made in it and removed at the end. By default the working directory
     #[arg(long, value_name = "D", value_hint = clap::ValueHint::DirPath)]
     dir: Option<PathBuf>,
-    /// A tenth of the time and of the events, for a first look
+    /// The same cases with a tenth of the time and of the events
     #[arg(long)]
     quick: bool,
     /// Only the steps whose name has this in it, such as "requests"
