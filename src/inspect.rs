@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::format::sealed::envelope;
 use crate::format::{Bad, PAGE_BYTES, anchor, frame, header, idx, live, slot, snapshot, tier as tier_format, worker};
-use crate::io::{DiskStorage, File, Mode, Storage};
+use crate::io::{DiskStorage, File, Mode, Storage, read_to_end_of};
 use crate::log::files;
 
 pub use directory::FileView;
@@ -370,7 +370,7 @@ fn is_temporary(name: &str) -> bool {
 /// Up to `len` bytes at a place; fewer at the end of the file.
 fn read(file: &dyn File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
-    let got = file.read_at(&mut bytes, offset)?;
+    let got = read_to_end_of(file, &mut bytes, offset)?;
     bytes.truncate(got);
     Ok(bytes)
 }

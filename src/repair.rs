@@ -15,7 +15,7 @@ use crate::format::anchor::Anchor;
 use crate::format::bytes::u64_at;
 use crate::format::header::{Mode, SegmentHeader};
 use crate::format::leaf::Tree;
-use crate::io::{DiskStorage, Mode as Open, Storage};
+use crate::io::{DiskStorage, Mode as Open, Storage, read_to_end_of};
 use crate::limits;
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::files::{self, Directory};
@@ -133,7 +133,7 @@ fn id_of_segments(storage: &dyn Storage) -> Result<LogId> {
         let failed = |error| Error::io(format_args!("read {}", path.display()), error);
         let file = storage.open(&path, Open::Read).map_err(failed)?;
         let mut page = [0; crate::format::PAGE_BYTES];
-        let got = file.read_at(&mut page, 0).map_err(failed)?;
+        let got = read_to_end_of(&*file, &mut page, 0).map_err(failed)?;
         if let Read::Valid(header) = SegmentHeader::read(&page[..got]) {
             return Ok(header.log);
         }

@@ -16,7 +16,7 @@ use crate::format::leaf::{Hash, LeafHasher, Tree};
 use crate::format::slot::{self, Slot};
 use crate::format::{PAGE_BYTES, Read};
 use crate::head::{Against, Head};
-use crate::io::{File, Mode};
+use crate::io::{File, Mode, read_to_end_of};
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::files::ANCHOR;
 use crate::log::indexer;
@@ -200,7 +200,7 @@ impl Work<'_> {
     /// Header and slots.
     fn head(&mut self, segment: &RawSegment, file: &dyn File) -> Result<()> {
         let mut pages = vec![0; 3 * PAGE_BYTES];
-        let got = file.read_at(&mut pages, 0).map_err(|error| Error::io("read a segment", error))?;
+        let got = read_to_end_of(file, &mut pages, 0).map_err(|error| Error::io("read a segment", error))?;
         pages.truncate(got);
         self.found.bytes += got as u64;
         match SegmentHeader::read(&pages) {
@@ -273,7 +273,7 @@ impl Work<'_> {
                 let failed = |error| Error::io(format_args!("read {}", path.display()), error);
                 let file = self.log.storage.open(&path, Mode::Read).map_err(failed)?;
                 let mut found = vec![0; file.len().map_err(failed)? as usize];
-                let got = file.read_at(&mut found, 0).map_err(failed)?;
+                let got = read_to_end_of(&*file, &mut found, 0).map_err(failed)?;
                 match expected {
                     Ok(expected) if expected == found[..got] => None,
                     Ok(_) => Some("it differs from one made anew".to_owned()),

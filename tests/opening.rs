@@ -6,11 +6,12 @@
 mod common;
 
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::sim::{Call, Crash, SimStorage, Storage};
+use annals::sim::{Call, Crash, FailPlan, Fault, Mode, SimStorage, Storage};
 use annals::{ErrorKind, NewEvent, Query, StartAt, Store};
 
 use common::sim;
@@ -124,4 +125,41 @@ fn a_log_that_got_shorter_under_a_reader_leaves_out_nothing_in_silence() {
     assert_eq!(error.kind(), ErrorKind::Diverged);
     let reader = beside.reader();
     assert_eq!((reader.tail().get(), reader.count(&Query::all()).unwrap()), (events, events));
+}
+
+/// Power may go while a store is made: of the names in its directory any may then be there.
+#[test]
+fn a_store_of_which_only_anchor_is_there_is_empty() {
+    let (disk, clock) = (SimStorage::new(), sim::clock());
+    disk.fail(FailPlan::every(Call::Words, Fault::Eio));
+    assert_eq!(sim::open(&disk, sim::options(&clock)).unwrap_err().kind(), ErrorKind::Io);
+    let anchor = Path::new("ANCHOR");
+    let left = SimStorage::new();
+    left.create_dir_all(Path::new("")).unwrap();
+    left.open(anchor, Mode::CreateNew).unwrap();
+    sim::write(&left, anchor, 0, &sim::read(&disk, anchor));
+    let reading = sim::open_read_only(&left).unwrap();
+    assert_eq!((reading.reader().tail().get(), reading.damage()), (0, vec![]));
+    drop(reading);
+    let writing = sim::open(&left, sim::options(&clock)).unwrap();
+    writing.append([NewEvent::bytes("t", "note/n-1", "", *b"1")]).unwrap();
+    writing.close().unwrap();
+}
+
+/// A system that gives nothing at one time and all at the next has not damaged anything.
+#[test]
+fn a_read_that_gives_nothing_is_no_damage() {
+    let (disk, store) = filled();
+    let verify = || store.verify(|_| ControlFlow::Continue(()));
+    let before = disk.call_count();
+    assert!(verify().unwrap().is_good());
+    let calls = disk.call_count() - before;
+    assert!(calls > 20, "{calls} calls");
+    for call in 0..calls {
+        disk.fail(FailPlan::at_read(disk.call_count() + call, Fault::Short(0)));
+        match verify() {
+            Ok(verification) => assert!(verification.is_good(), "call {call}: {verification:?}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "call {call}: {error}"),
+        }
+    }
 }

@@ -167,7 +167,11 @@ fn anchor_or_create(storage: &dyn Storage, clock: &dyn Clock, recovery: &mut Rec
 /// is appended now stands under it, so it has to be durable first.
 pub(crate) fn sync_names(storage: &dyn Storage) -> Result<()> {
     let failed = |error| Error::io("sync the directories of the store", error);
-    storage.sync_dir(files::LOG.as_ref()).map_err(failed)?;
+    match storage.sync_dir(files::LOG.as_ref()) {
+        // Power went while the store was made: ANCHOR's name was kept, and that of the directory was not.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        synced => synced.map_err(failed)?,
+    }
     storage.sync_dir("".as_ref()).map_err(failed)?;
     match storage.sync_parent() {
         // Who may not read the directory above did not make the store's own there.

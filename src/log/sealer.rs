@@ -24,7 +24,7 @@ use crate::format::leaf::{LeafHasher, Tree};
 use crate::format::sealed::BLOCK_ROWS;
 use crate::format::sealed::footer::Footer;
 use crate::format::term::TermHasher;
-use crate::io::{Mode, Storage};
+use crate::io::{Mode, Storage, read_to_end_of};
 use crate::position::Position;
 use crate::report::Sealed;
 use crate::segment::Segment;
@@ -306,7 +306,7 @@ fn raw_leaves(
     let failed = |error| Error::io(format_args!("read {}", path.display()), error);
     let file = storage.open(&path, Mode::Read).map_err(failed)?;
     let mut page = vec![0; crate::format::PAGE_BYTES];
-    let got = file.read_at(&mut page, 0).map_err(failed)?;
+    let got = read_to_end_of(&*file, &mut page, 0).map_err(failed)?;
     page.truncate(got);
     let Some(header) = SegmentHeader::read(&page).valid().filter(|header| header.log == log && header.base == base)
     else {

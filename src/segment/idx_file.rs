@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use crate::format::idx::{Checked, IdxFacts, IdxHeader, IdxView, Postings, TermEntry, TypeNames, Zone};
 use crate::format::term::Dimension;
 use crate::format::{Bad, PAGE_BYTES, Parsed, Read};
-use crate::io::{Advice, Mapping, Mode, Storage};
+use crate::io::{Advice, Mapping, Mode, Storage, read_to_end_of};
 
 /// Why an index that is there is not used. Whatever it is, the index is made anew.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl IdxFile {
             Err(error) => return Err(error.into()),
         };
         let mut page = [0; PAGE_BYTES];
-        let read = file.read_at(&mut page, 0)?;
+        let read = read_to_end_of(&*file, &mut page, 0)?;
         let header = match IdxHeader::read(&page[..read]) {
             Read::Valid(header) => header,
             Read::Newer { version } => return Err(IdxError::Newer { version }),

@@ -18,7 +18,7 @@ use crate::format::idx::Checked;
 use crate::format::leaf::Hash;
 use crate::format::tier::{Covered, Templates, TierHeader, TierView};
 use crate::format::{PAGE_BYTES, Parsed, Read};
-use crate::io::{Advice, Mapping, Mode, Storage};
+use crate::io::{Advice, Mapping, Mode, Storage, read_to_end_of};
 use crate::position::Position;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl TierFile {
     fn try_open(storage: &dyn Storage, path: &Path, log: LogId) -> Result<TierFile, Result<io::Error, String>> {
         let file = storage.open(path, Mode::Read).map_err(Ok)?;
         let mut page = [0; PAGE_BYTES];
-        let got = file.read_at(&mut page, 0).map_err(Ok)?;
+        let got = read_to_end_of(&*file, &mut page, 0).map_err(Ok)?;
         let damaged = |bad: Box<crate::format::Bad>| {
             Err(format!("it is damaged: at byte {} expected {}, found {}", bad.offset, bad.expected, bad.found))
         };

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::Snapshots;
 use crate::format::snapshot::{FileHeader, HEAD_BYTES_MAX, Record};
-use crate::io::{File, Meta, Mode};
+use crate::io::{File, Meta, Mode, read_to_end_of};
 use crate::limits::STATE_BYTES_MAX;
 use crate::log::shared::Log;
 use crate::position::Position;
@@ -168,7 +168,7 @@ impl Opened {
     /// Looks at a file from its beginning.
     pub(super) fn new(file: Arc<dyn File>, meta: &Meta) -> Result<Opened, String> {
         let mut head = vec![0; HEAD_BYTES_MAX];
-        let got = file.read_at(&mut head, 0).map_err(|error| error.to_string())?;
+        let got = read_to_end_of(&*file, &mut head, 0).map_err(|error| error.to_string())?;
         let read = FileHeader::read(head.get(..got).unwrap_or_default());
         let (header, end) = read.map_err(|bad| format!("expected {}, found {}", bad.expected, bad.found))?;
         Ok(Opened { file, header, end, seen: (meta.device, meta.inode, meta.len) })
@@ -177,7 +177,7 @@ impl Opened {
     /// The record at a place, its state checked too; the reason why there is none.
     pub(super) fn read(&self, place: &Place, subject: &str) -> Result<Stored, String> {
         let mut bytes = vec![0; place.bytes as usize];
-        let got = self.file.read_at(&mut bytes, place.offset).map_err(|error| error.to_string())?;
+        let got = read_to_end_of(&*self.file, &mut bytes, place.offset).map_err(|error| error.to_string())?;
         bytes.truncate(got);
         let at = |bad: Box<crate::format::Bad>| format!("at byte {}, expected {}", bad.offset, bad.expected);
         let record = Record::read(&bytes, self.header.salt, place.offset).map_err(at)?;

@@ -18,7 +18,7 @@ use super::file::{Known, Opened, Place, StateFile, insert, kept, left_out};
 use crate::error::{Error, Result};
 use crate::format::bytes::u64_at;
 use crate::format::snapshot::{FileHeader, Record};
-use crate::io::{File, Mode};
+use crate::io::{File, Mode, read_to_end_of};
 use crate::log::files::SNAPSHOTS;
 use crate::position::Position;
 
@@ -229,7 +229,7 @@ impl Snapshots {
         let opened = self.make(file, &old.header.name, &mut |made, salt, mut end| {
             for (hash, place) in &staying {
                 let mut bytes = vec![0; place.bytes as usize];
-                let got = old.file.read_at(&mut bytes, place.offset)?;
+                let got = read_to_end_of(&*old.file, &mut bytes, place.offset)?;
                 let Ok(record) = Record::read(bytes.get(..got).unwrap_or_default(), old.header.salt, place.offset)
                 else {
                     continue;

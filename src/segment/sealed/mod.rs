@@ -127,7 +127,7 @@ impl Ends {
 pub(crate) fn log_of(storage: &dyn Storage, path: &Path) -> Option<LogId> {
     let file = storage.open(path, Open::Read).ok()?;
     let mut bytes = [0; HEADER_BYTES];
-    let got = file.read_at(&mut bytes, 0).ok()?;
+    let got = read_to_end_of(&*file, &mut bytes, 0).ok()?;
     SealedHeader::read(bytes.get(..got)?).valid().map(|header| header.log)
 }
 
@@ -221,7 +221,7 @@ impl SealedSegment {
     fn tail_of(&self, file: &dyn File, len: u64) -> Option<Tail> {
         let mut bytes = [0; TAIL_BYTES];
         let at = len.checked_sub(TAIL_BYTES as u64)?;
-        let got = file.read_at(&mut bytes, at).ok()?;
+        let got = read_to_end_of(file, &mut bytes, at).ok()?;
         Tail::read(bytes.get(..got)?, len).ok()
     }
 
