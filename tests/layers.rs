@@ -118,10 +118,11 @@ fn collect(root: &Path, directory: &Path, files: &mut Files) {
     };
     for entry in entries {
         let path: PathBuf = entry.unwrap().path();
-        if path.ends_with("target") {
+        if path.is_dir() {
             // What a crate beside the library was built into: nobody wrote it.
-        } else if path.is_dir() {
-            collect(root, &path, files);
+            if !path.join("CACHEDIR.TAG").exists() {
+                collect(root, &path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
             files.insert(name, fs::read_to_string(&path).unwrap());

@@ -1,8 +1,8 @@
 //! How cost grows with events, segments, subjects and subscribers: the tables of docs/benchmarks.md.
 //!
-//! `cargo bench --bench growth` takes some minutes; `-- --long` goes on to 50 million events and needs 30 GB of disk;
-//! `-- subjects` measures one axis; `-- --charts docs/charts` draws them. What is measured of a store is measured by a process of its own that opens it, so
-//! that memory is what that store takes.
+//! `cargo bench --bench growth` takes some minutes; `-- --long` goes on to 50 million events and needs 19 GB of disk;
+//! `-- subjects` measures one axis; `-- --charts docs/charts` draws them. What is measured of a store is measured by a
+//! process of its own that opens it, so that memory is what that store takes.
 #![allow(clippy::unwrap_used, reason = "a benchmark has no one to report to")]
 
 mod chart;
@@ -65,8 +65,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// What a store costs that is opened: figures in the order of [`OPENED`].
-fn opened(directory: &Path, subjects: u64) -> Vec<f64> {
+/// Closes a store, and what it costs to open it again: figures in the order of [`OPENED`].
+fn reopened(store: Store, directory: &Path, subjects: u64) -> Vec<f64> {
+    store.close().unwrap();
+    drop(store);
     let subjects = subjects.to_string();
     let directory = directory.to_str().unwrap();
     let runs: Vec<Vec<f64>> = (0..OPENINGS).map(|_| child(&["--measure", directory, &subjects])).collect();
@@ -183,9 +185,7 @@ fn events(long: bool) -> Table {
         there = millions * MILLION;
         let mut row = vec![millions as f64, store.stats().segments as f64, rate, plain];
         row.extend(cost(&store, directory, there));
-        store.close().unwrap();
-        drop(store);
-        row.extend(opened(directory, SUBJECTS));
+        row.extend(reopened(store, directory, SUBJECTS));
         table.add(row);
     }
     table
@@ -233,10 +233,8 @@ fn segments(sealed: bool) -> Table {
         if sealed {
             rate = timed(MILLION, || assert_eq!(store.seal().unwrap().segments, segments));
         }
-        store.close().unwrap();
-        drop(store);
         let mut row = vec![segments as f64, rate];
-        row.extend(opened(scratch.path(), SUBJECTS));
+        row.extend(reopened(store, scratch.path(), SUBJECTS));
         table.add(row);
     }
     table
@@ -257,9 +255,7 @@ fn subjects() -> Table {
         let rate = timed(MILLION, || fill(&store, 0..MILLION, 1_000, subjects));
         let mut row = vec![subjects as f64, rate];
         row.extend(cost(&store, scratch.path(), MILLION));
-        store.close().unwrap();
-        drop(store);
-        row.extend(opened(scratch.path(), subjects));
+        row.extend(reopened(store, scratch.path(), subjects));
         table.add(row);
     }
     table
