@@ -168,6 +168,8 @@ mod sync;
 mod table_events;
 pub mod time;
 mod trace;
+#[cfg(test)]
+mod trials;
 mod verify;
 mod worker;
 

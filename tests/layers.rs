@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// goes for its children too, unless they have an entry of their own: by name, or all together as `parent::*`.
 const LAYERS: &[(&str, u8)] = &[
     ("sync", 0),
+    ("trials", 0),
     ("error", 0),
     ("limits", 0),
     ("position", 0),

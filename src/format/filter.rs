@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn it_answers_as_xorf_does() {
-        for count in [0u64, 1, 2, 3, 5, 10, 100, 1_000, 30_000] {
+        let (counts, probes) = if cfg!(miri) { (7, 200) } else { (9, 100_000) };
+        for count in [0u64, 1, 2, 3, 5, 10, 100, 1_000, 30_000].into_iter().take(counts) {
             let hashes: Vec<u64> = (0..count).map(|n| mix(n + 1)).collect();
             let theirs = BinaryFuse8::try_from(&hashes).unwrap();
             let (shape, fingerprints) = FilterShape::build(&hashes).unwrap();
@@ -72,7 +73,7 @@ mod tests {
                 places.iter().fold(fingerprint, |sum, place| sum ^ fingerprints[*place as usize]) == 0
             };
             assert!(hashes.iter().all(|hash| ours(*hash)));
-            for probe in (0..100_000u64).map(|n| mix(n ^ 0x5555_5555)) {
+            for probe in (0..probes).map(|n: u64| mix(n ^ 0x5555_5555)) {
                 assert_eq!(ours(probe), theirs.contains(&probe), "{probe:016x} of {count}");
             }
         }

@@ -474,7 +474,7 @@ fn any_line() -> impl Strategy<Value = ImportEvent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::trials::cases(200))]
 
     /// In however many pieces, and however often: the log is that of one import.
     #[test]

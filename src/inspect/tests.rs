@@ -241,7 +241,7 @@ fn what_is_no_file_of_a_store_is_said_to_be_none() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::trials::cases(64))]
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..9000), name in 0usize..7) {

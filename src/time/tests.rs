@@ -291,7 +291,7 @@ fn nearly_usual() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+    #![proptest_config(crate::trials::cases(4_096))]
 
     #[test]
     fn every_nanosecond_survives_its_text(nanos in any::<i64>()) {

@@ -308,7 +308,7 @@ pub(crate) fn large(events: u64) -> Vec<Batch> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::trials::cases(48))]
 
     #[test]
     fn it_answers_as_a_plain_map_does(batches in batches(0..60)) {

@@ -199,7 +199,7 @@ fn a_stub_is_told_without_its_pages() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(crate::trials::cases(48))]
 
     #[test]
     fn damaged_files_never_panic(

@@ -110,7 +110,7 @@ fn import(event: &EventRef<'_>) -> ImportEvent {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(crate::trials::cases(2_000))]
 
     #[test]
     fn what_is_written_reads_back_as_the_same_event(event in event(), position in 1..u64::MAX) {

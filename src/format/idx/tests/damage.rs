@@ -8,7 +8,7 @@ use crate::format::filter::FilterShape;
 use crate::format::idx::header::{Counts, Layout, MAGIC, Section};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(crate::trials::cases(1_000))]
 
     /// Numbers that nobody would write, under checks that hold: an answer or an error, no panic.
     #[test]
@@ -109,7 +109,7 @@ fn without_a_filter_the_answers_are_the_same() {
 fn every_flipped_bit_is_found_and_gives_no_wrong_answer() {
     let (mut file, oracle) = build(&small());
     assert!(file.len() >= 3 * PAGE_BYTES, "more than one page: {}", file.len());
-    for bit in 0..file.len() * 8 {
+    for bit in (0..file.len() * 8).step_by(crate::trials::STRIDE) {
         file[bit / 8] ^= 1 << (bit % 8);
         match IdxHeader::read(&file[..PAGE_BYTES]) {
             Read::Valid(header) => {
@@ -159,7 +159,7 @@ fn pages_in_the_wrong_place_are_found() {
 fn a_view_of_a_cut_file_answers_or_fails() {
     let (file, oracle) = build(&small());
     let header = header(&file);
-    for len in 0..file.len() {
+    for len in (0..file.len()).step_by(crate::trials::STRIDE) {
         let checked = Checked::new(header.file_bytes);
         let view = IdxView::new(&file[..len], &header, &checked);
         if len % 97 == 0 {

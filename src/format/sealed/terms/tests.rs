@@ -202,7 +202,7 @@ fn oracle() -> impl Strategy<Value = Oracle> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::trials::cases(150))]
 
     #[test]
     fn every_answer_is_that_of_a_map(oracle in oracle()) {

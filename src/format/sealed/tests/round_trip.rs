@@ -89,7 +89,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(crate::trials::cases(48))]
 
     #[test]
     fn any_events_come_back(
