@@ -350,7 +350,9 @@ impl RawSegment {
     /// segments that nobody indexes while appending: at open, and in a process that only reads.
     pub(crate) fn index_published(&self, hasher: crate::format::term::TermHasher) -> Result<()> {
         let mapping = self.mapping()?;
-        let (end, next) = (self.end(), self.next());
+        // In this order: what is published meanwhile lies behind `next`, never before it and behind `end`.
+        let next = self.next();
+        let end = self.end();
         let mut index = self.index.write();
         let first_row = index.idx.as_ref().map_or(0, |idx| idx.rows());
         let idx_end = index.idx.as_ref().map_or(FIRST_OFFSET, |idx| idx.end_offset());
@@ -361,18 +363,28 @@ impl RawSegment {
         if expected >= next {
             return Ok(());
         }
-        let mut offset = match known.checked_sub(1).and_then(|last| mem.place(last)) {
-            None => idx_end,
+        // Where a damaged event ended this the last time, it goes on within that event's frame.
+        let (mut offset, mut within) = match known.checked_sub(1).and_then(|last| mem.place(last)) {
+            None => (idx_end, 0),
             Some(place) => {
                 let (header, _) = self.header_at(mapping, place.frame, end, expected)?;
-                place.frame + header.frame_bytes()
+                let is_last = place.index + 1 == header.count;
+                if is_last { (place.frame + header.frame_bytes(), 0) } else { (place.frame, place.index + 1) }
             }
         };
         while expected < next {
-            let Some(at) = self.frame_at(mapping, offset, end, expected)? else { break };
-            self.index_frame(mem, hasher, &at)?;
+            let first = Position::new(expected.get() - u64::from(within));
+            let at = self.frame_at(mapping, offset, end, first)?.ok_or_else(|| {
+                self.corruption(
+                    Bad::new(0, "a frame", "the end of all frames"),
+                    offset,
+                    expected,
+                    self.last_published(),
+                )
+            })?;
+            self.index_frame(mem, hasher, &at, within)?;
             offset = at.offset + at.frame.header.frame_bytes();
-            expected = at.frame.header.next();
+            (expected, within) = (at.frame.header.next(), 0);
         }
         Ok(())
     }
@@ -421,9 +433,16 @@ impl RawSegment {
         Ok(())
     }
 
-    fn index_frame(&self, mem: &mut MemIndex, hasher: crate::format::term::TermHasher, at: &FrameAt<'_>) -> Result<()> {
+    /// Adds the events of a frame from the row `from` of it on.
+    fn index_frame(
+        &self,
+        mem: &mut MemIndex,
+        hasher: crate::format::term::TermHasher,
+        at: &FrameAt<'_>,
+        from: u32,
+    ) -> Result<()> {
         let header = at.frame.header;
-        for row in 0..header.count {
+        for row in from..header.count {
             let position = Position::new(header.first.get() + u64::from(row));
             let damaged = |bad| self.corruption(bad, at.offset, position, position);
             let event = at.frame.event(row).map_err(damaged)?;
