@@ -4,10 +4,11 @@
 use std::ops::{ControlFlow, Range};
 
 use super::plan::{self, Candidates};
-use super::run::{Asked, OnDamage};
+use super::run::{Asked, OnDamage, meet};
 use crate::error::{Corruption, Result};
 use crate::event::EventRef;
 use crate::format::frame::FIRST_OFFSET;
+use crate::io::Mapping;
 use crate::position::Position;
 use crate::segment::raw::{RawSegment, TOUCHED_TOGETHER};
 
@@ -49,10 +50,17 @@ impl RawPlace {
         damage: &mut OnDamage<'_>,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
+        let mapping = match segment.mapping() {
+            Ok(mapping) => mapping,
+            Err(error) => {
+                meet(error, damage)?;
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
         loop {
             let outcome = match self {
-                RawPlace::Forward { .. } => self.run_forward(segment, asked, each),
-                _ => self.run_rows(segment, asked, each),
+                RawPlace::Forward { .. } => self.run_forward(segment, mapping, asked, each),
+                _ => self.run_rows(segment, mapping, asked, each),
             };
             let error = match outcome {
                 Ok(flow) => return Ok(flow),
@@ -93,10 +101,10 @@ impl RawPlace {
     fn run_forward(
         &mut self,
         segment: &RawSegment,
+        mapping: &dyn Mapping,
         asked: &mut Asked,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let mapping = segment.mapping()?;
         let end = segment.end();
         let base = segment.base().get();
         loop {
@@ -153,10 +161,10 @@ impl RawPlace {
     fn run_rows(
         &mut self,
         segment: &RawSegment,
+        mapping: &dyn Mapping,
         asked: &mut Asked,
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let mapping = segment.mapping()?;
         loop {
             let row = match self {
                 RawPlace::Rows(rows) => {
