@@ -101,7 +101,7 @@ impl Store {
             }
             Side::Reader(follower) => follower.refresh(log)?,
         }
-        if let Some(damage) = log.damage.read().first() {
+        if let Some(damage) = log.damage().first() {
             return Err(damage.clone().into());
         }
         part::refuse_inside(&*log.storage, &**target, "the store", dir)?;

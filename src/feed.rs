@@ -199,6 +199,7 @@ impl Subscription {
             self.last = self.last.filter(|(position, _)| *position > Position::ORIGIN);
             self.unproven = None;
         }
+        self.check_nothing_lost()?;
         if !self.wait(deadline)? {
             return Ok(None);
         }
@@ -208,6 +209,12 @@ impl Subscription {
             self.last = Some((last.position, last.epoch));
         }
         Ok(Some(Batch { events: &self.events, through: self.position, log: &self.log }))
+    }
+
+    /// What was lost behind the end of the log never comes, and is not waited for.
+    fn check_nothing_lost(&self) -> Result<()> {
+        let tail = self.log.tail();
+        if self.position >= tail { self.log.check_held(self.position.next()..=self.log.reach(tail)) } else { Ok(()) }
     }
 
     /// Reads on up to a batch. The events are copied out of the mapping, so that the batch does not

@@ -44,6 +44,8 @@ pub struct Reader {
     pub(crate) log: Arc<Log>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) horizon: Position,
+    /// What it would see if nothing was lost: beyond the horizon only where damage took the end of the log.
+    reach: Position,
     durable: Position,
     /// Only events that had occurred by then.
     occurred: Option<Timestamp>,
@@ -55,7 +57,8 @@ impl Reader {
     pub(crate) fn new(log: Arc<Log>, snapshots: Arc<Snapshots>) -> Reader {
         // Durable first: it must never be beyond the horizon.
         let (durable, horizon) = (log.durable(), log.tail());
-        Reader { log, snapshots, horizon, durable: durable.min(horizon), occurred: None, recorded: None }
+        let reach = log.reach(horizon);
+        Reader { log, snapshots, horizon, reach, durable: durable.min(horizon), occurred: None, recorded: None }
     }
 
     /// The newest position that this reader sees.
@@ -77,13 +80,17 @@ impl Reader {
     pub fn as_of(&self, moment: AsOf) -> Reader {
         let mut then = self.clone();
         match moment {
-            AsOf::Position(position) => then.horizon = then.horizon.min(position),
+            AsOf::Position(position) => {
+                (then.horizon, then.reach) = (then.horizon.min(position), then.reach.min(position));
+            }
             AsOf::Occurred(time) => then.occurred = Some(then.occurred.map_or(time, |old| old.min(time))),
             AsOf::Time(time) => {
                 // Where the search fails, every event is asked for its time, and the failure is met
                 // again, and reported, by whoever reads.
                 match plan::position_at(&self.log, time, self.horizon) {
-                    Ok(position) => then.horizon = position.min(self.horizon),
+                    // Times ascend: what was lost behind an event of a later time is of later times too.
+                    Ok(position) if position < self.horizon => (then.horizon, then.reach) = (position, position),
+                    Ok(_) => {}
                     Err(_) => then.recorded = Some(then.recorded.map_or(time, |old| old.min(time))),
                 }
             }
@@ -114,10 +121,23 @@ impl Reader {
             && self.recorded.is_none_or(|time| event.recorded_at() <= time)
     }
 
+    /// Whether a position is in this view; an error if it would be, had it not been lost.
+    fn reaches(&self, position: Position) -> Result<bool> {
+        if position > self.horizon && position <= self.reach {
+            self.log.check_held(position..=position)?;
+        }
+        Ok(position <= self.horizon)
+    }
+
+    /// An answer rests on all events behind `last`: an error if the log has lost some of them.
+    fn check_behind(&self, last: Position) -> Result<()> {
+        self.log.check_held(last.next()..=self.reach)
+    }
+
     /// The query within this view, under way: it can stop after any event and go on.
     pub(crate) fn run(&self, query: &Query) -> Result<Run> {
         self.log.check_open()?;
-        Run::new(Arc::clone(&self.log), &self.within(query), self.horizon)
+        Ok(Run::new(Arc::clone(&self.log), &self.within(query), self.horizon)?.reaching(self.reach))
     }
 
     /// Calls `each` with every event that the query matches, until it breaks. Nothing is allocated
@@ -213,7 +233,7 @@ impl Reader {
     pub fn event(&self, position: impl Into<Position>) -> Result<Option<Event>> {
         self.log.check_open()?;
         let position = position.into();
-        if position > self.horizon {
+        if !self.reaches(position)? {
             return Ok(None);
         }
         let event = self.log.with_event(position, |event| event.to_owned())?;
@@ -224,7 +244,7 @@ impl Reader {
     #[cfg(feature = "sqlite")]
     pub(crate) fn look_at(&self, position: Position, with_data: bool, each: impl FnOnce(&EventRef<'_>)) -> Result<()> {
         self.log.check_open()?;
-        if position > self.horizon {
+        if !self.reaches(position)? {
             return Ok(());
         }
         let seen = |event: &EventRef<'_>| {
@@ -270,12 +290,22 @@ impl Reader {
         self.log.check_open()?;
         let hash = self.log.hasher.hash(Dimension::Key, key.as_bytes());
         let hit = self.log.find_key(key, hash)?.filter(|hit| hit.last <= self.horizon);
+        if hit.is_none() {
+            self.check_behind(Position::ORIGIN)?;
+        }
         Ok(hit.map(|hit| (hit.first, hit.last)))
     }
 
     pub(crate) fn each_of_id(&self, id: &str, each: &mut dyn FnMut(&EventRef<'_>) -> bool) -> Result<()> {
         self.log.check_open()?;
-        self.log.each_of_id(id, self.horizon, &mut |event| !self.sees(event) || each(event))
+        let mut stopped = None;
+        self.log.each_of_id(id, self.horizon, &mut |event| {
+            let goes_on = !self.sees(event) || each(event);
+            stopped = Some(event.position()).filter(|_| !goes_on);
+            goes_on
+        })?;
+        // Oldest first: what was lost before the one that was enough might have come before it.
+        self.log.check_held(Position::new(1)..=stopped.unwrap_or(self.reach))
     }
 
     /// The version of a subject: that of its last event in this reader's view, 0 if it has none.
@@ -286,7 +316,9 @@ impl Reader {
         self.log.check_open()?;
         if self.is_whole() {
             let hash = self.log.hasher.subject(subject);
-            return Ok(self.log.last_of_subject(subject, hash, self.horizon)?.map_or(0, |(_, version)| version));
+            let (last, version) = self.log.last_of_subject(subject, hash, self.horizon)?.unwrap_or_default();
+            self.check_behind(last)?;
+            return Ok(version);
         }
         let mut version = 0;
         let last = Query::all().subject(subject).rev().limit(1);
@@ -306,7 +338,7 @@ impl Reader {
         let hash = self.log.hasher.subject(subject);
         match self.log.position_of_version(subject, hash, version, self.horizon)? {
             Some(position) => self.event(position),
-            None => Ok(None),
+            None => self.check_behind(Position::ORIGIN).map(|()| None),
         }
     }
 
@@ -323,6 +355,7 @@ impl Reader {
             return Err(Error::invalid("only a view up to a position has a head")
                 .hinting("take the head of a reader as of a position"));
         }
+        self.check_behind(self.horizon)?;
         let size = self.durable().get();
         let mut tree = match anchor_file::read(&*self.log.storage)? {
             AnchorRead::Valid { anchor, .. } if anchor.log == self.log.id && anchor.tree.size() <= size => anchor.tree,
@@ -340,10 +373,7 @@ impl Reader {
     pub fn fingerprint(&self, position: impl Into<Position>) -> Result<Option<[u8; 16]>> {
         self.log.check_open()?;
         let position = position.into();
-        if position > self.horizon {
-            return Ok(None);
-        }
-        self.log.fingerprint(position)
+        if self.reaches(position)? { self.log.fingerprint(position) } else { Ok(None) }
     }
 
     /// The checkpoint of who has dealt with everything up to a position; `None` if this reader does not see it.
@@ -353,7 +383,7 @@ impl Reader {
     pub fn checkpoint(&self, position: impl Into<Position>) -> Result<Option<Checkpoint>> {
         self.log.check_open()?;
         let position = position.into();
-        if position > self.horizon { Ok(None) } else { self.log.checkpoint(position) }
+        if self.reaches(position)? { self.log.checkpoint(position) } else { Ok(None) }
     }
 
     /// The tables that this reader sees: the core ones and those that were added until then. A view as of a time of

@@ -19,6 +19,7 @@ use crate::io::{DiskStorage, Mode as Open, Storage, read_to_end_of};
 use crate::limits;
 use crate::log::anchor_file::{self, AnchorRead};
 use crate::log::files::{self, Directory};
+use crate::log::live_file;
 use crate::log::open::{not_a_store, take_lock};
 use crate::log::recover::act;
 use crate::log::recover::look::{CutPlan, Look, look};
@@ -80,7 +81,7 @@ fn repair(storage: &Arc<dyn Storage>, root: &Path, options: &RepairOptions) -> R
     if let Some(damage) = sealed_damage(&seen) {
         return refuse_sealed(seen, damage, options, report);
     }
-    let plan = find_cut(&mut seen, &mut report)?;
+    let plan = find_cut(storage, &mut seen, &mut report)?;
     report.tail = plan.as_ref().map_or(seen.tail, |plan| Position::new(plan.next.get() - 1));
     report.lost_events = seen.last_known.get().saturating_sub(report.tail.get());
     if report.damage.is_empty() {
@@ -148,7 +149,7 @@ fn id_of_segments(storage: &dyn Storage) -> Result<LogId> {
 }
 
 /// Reads every frame of every file, also those that are proven durable: where the log has to end.
-fn find_cut(seen: &mut Look, report: &mut Repair) -> Result<Option<CutPlan>> {
+fn find_cut(storage: &dyn Storage, seen: &mut Look, report: &mut Repair) -> Result<Option<CutPlan>> {
     report.damage.extend(seen.damage.iter().map(|damage| damage.corruption.clone()));
     let mut expected = sealed_next(seen);
     let sealed_at = seen.sealed.last().map_or(i64::MIN, |file| file.ends.footer.recorded.1);
@@ -189,14 +190,9 @@ fn find_cut(seen: &mut Look, report: &mut Repair) -> Result<Option<CutPlan>> {
         }
     }
     seen.tail = Position::new(expected.get() - 1);
-    let headless = seen.headless.first().map(|path| CutPlan {
-        file: seen.files.len(),
-        path: path.clone(),
-        offset: 0,
-        next: expected,
-        reason,
-    });
-    Ok(headless)
+    // A file whose header is torn or damaged, and all behind it.
+    let headless = unknown_from(storage, seen, expected)?.into_iter().next();
+    Ok(headless.map(|path| CutPlan { file: seen.files.len(), path, offset: 0, next: expected, reason }))
 }
 
 fn describe(report: &mut Repair, plan: Option<&CutPlan>) {
@@ -235,7 +231,7 @@ fn act_on(
     if let Some(plan) = &plan {
         act::rewrite_unproven(storage, seen)?;
         let mut all = seen.headless.clone();
-        all.extend(damaged_heads(storage, seen, plan)?);
+        all.extend(unknown_from(storage, seen, plan.next)?);
         for path in &all {
             if storage.metadata(path).map_err(|error| Error::io("look at a segment", error))?.is_some()
                 && *path != plan.path
@@ -279,17 +275,15 @@ fn act_on(
     }
     anchor_file::create(storage, &fresh)?;
     // What it says of this boot is of the log as it was; the next writer makes it anew.
-    if storage.metadata(files::LIVE.as_ref()).map_err(|error| Error::io("look at LIVE", error))?.is_some() {
-        storage.remove(files::LIVE.as_ref()).map_err(|error| Error::io("remove LIVE", error))?;
-    }
+    live_file::retire(storage)?;
     report.steps.push(format!("ANCHOR was made anew; the next event gets position {next} under epoch {}", fresh.epoch));
     report.done = true;
     Ok(())
 }
 
-/// Files of the log behind the cut whose header is damaged, so that the look could not open them.
-fn damaged_heads(storage: &dyn Storage, seen: &Look, plan: &CutPlan) -> Result<Vec<std::path::PathBuf>> {
+/// Raw files from a position on that are no part of the log as the look found it: the first has no valid header.
+fn unknown_from(storage: &dyn Storage, seen: &Look, first: Position) -> Result<Vec<std::path::PathBuf>> {
     let bases = files::list(storage)?.raw;
     let known = |path: &Path| seen.files.iter().any(|file| file.path == path);
-    Ok(bases.into_iter().filter(|base| *base >= plan.next).map(files::raw).filter(|path| !known(path)).collect())
+    Ok(bases.into_iter().filter(|base| *base >= first).map(files::raw).filter(|path| !known(path)).collect())
 }

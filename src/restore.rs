@@ -117,7 +117,7 @@ fn restore(
         }
     };
     let (log, _, recovery) = follow::open(Arc::clone(source), from, Shelf::new(limits::CACHE_BYTES_DEFAULT))?;
-    if let Some(damage) = log.damage.read().first() {
+    if let Some(damage) = log.damage().first() {
         return Err(damage.clone().into());
     }
     let segments = log.segments();

@@ -348,7 +348,7 @@ impl Store {
     /// Damage found when the store was opened for reading; reading what is good works.
     #[must_use]
     pub fn damage(&self) -> Vec<Corruption> {
-        self.inner.log.damage.read().clone()
+        self.inner.log.damage()
     }
 
     /// The directory, as it was named at opening.

@@ -52,7 +52,7 @@ pub(crate) fn verify(
         .collect();
     let mut work = Work {
         log,
-        found: Verification { damage: log.damage.read().clone(), ..Verification::default() },
+        found: Verification { damage: log.damage(), ..Verification::default() },
         tree: Tree::default(),
         roots: Roots::of([durable].into_iter().chain(against.map(|head| head.size))),
         anchor: read_anchor(log)?,

@@ -35,7 +35,7 @@ use crate::segment::raw::RawSegment;
 use crate::segment::scan::{Window, for_each_header};
 use crate::segment::sealed::shelf::Shelf;
 use crate::segment::sealed::{self, Ends, SealedSegment};
-use crate::sync::{Mutex, thread};
+use crate::sync::{Mutex, RwLock, thread};
 
 /// How often a changing list of files is read again, and the pause while it changes: beginning a segment syncs three
 /// files.
@@ -54,7 +54,8 @@ enum Listed {
 /// What a process that only reads keeps beside the log.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    live: Option<LiveReader>,
+    /// The page of whoever writes or wrote; opened again where another has taken its place.
+    live: RwLock<Option<Arc<LiveReader>>>,
     /// What LIVE said when it was believed last.
     seen: Mutex<Option<Seen>>,
     /// What LIVE said when the files alone were believed. As long as it says the same, nobody has written since.
@@ -86,8 +87,8 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
             id_from_segments(&*storage)?
         }
     };
-    let live = LiveReader::open(&*storage);
-    let mut follower = Follower { live, seen: Mutex::new(None), passed_over: None };
+    let live = LiveReader::open(&*storage).map(Arc::new);
+    let mut follower = Follower { live: RwLock::new(live), seen: Mutex::new(None), passed_over: None };
     // After a clean close the files say all. Where they do not go with LIVE, they are damaged, and
     // the look at them alone finds out how.
     let said = follower.look(&*storage, id);
@@ -99,7 +100,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
         if let Listed::Whole(segments, seen) = listed {
             let log = Arc::new(Log::new(storage, id, shelf, segments, seen.published, seen.durable));
             *follower.seen.lock() = Some(seen);
-            *log.damage.write() = damage;
+            log.set_damage(damage);
             open_indexes(&log);
             recovery.tail = seen.published;
             recovery.notes.push("following the writer's LIVE page".to_owned());
@@ -107,7 +108,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
         }
     }
     follower.passed_over = said;
-    let in_place = follower.live.as_ref().is_some_and(|live| live.is_in_place(&*storage, id));
+    let in_place = follower.live().is_some_and(|live| live.is_in_place(&*storage, id));
     sync_files(&*storage, id, in_place)?;
     let look = look(&*storage, id, anchor.as_ref())?;
     damage.extend(look.damage.iter().map(|damage| damage.corruption.clone()));
@@ -124,7 +125,7 @@ pub(crate) fn open(storage: Arc<dyn Storage>, root: &Path, shelf: Shelf) -> Resu
     let tail = segments.0.last().map_or(Position::ORIGIN, |segment| Position::new(segment.next().get() - 1));
     recovery.tail = tail;
     let log = Arc::new(Log::new(storage, id, shelf, segments, tail, tail));
-    *log.damage.write() = damage;
+    log.set_damage(damage);
     open_indexes(&log);
     Ok((log, follower, recovery))
 }
@@ -205,9 +206,10 @@ fn is_durable(storage: &dyn Storage, log: LogId, base: Position) -> Result<bool>
 fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> Result<Segments> {
     let last = look.cut.as_ref().map_or(look.files.len(), |plan| (plan.file + 1).min(look.files.len()));
     let mut segments = sealed_segments(storage, shelf, look);
-    for (index, file) in look.files[..last].iter().enumerate() {
+    let mut files = look.files[..last].iter().chain(&look.behind).peekable();
+    while let Some(file) = files.next() {
         let (mut end, mut next) = (file.end, file.next);
-        let next_base = look.files.get(index + 1).map(|file| file.base);
+        let next_base = files.peek().map(|file| file.base);
         if !look.damage.is_empty() {
             let mut window = Window::new(&*file.file).map_err(|error| Error::io("read a segment", error))?;
             let limit = next_base.map_or(u64::MAX, Position::get);
@@ -217,6 +219,10 @@ fn segments_of(storage: &Arc<dyn Storage>, shelf: &Arc<Shelf>, look: &Look) -> R
                 }
             })
             .map_err(|error| Error::io("read a segment", error))?;
+        }
+        // Shorter than its slots: it holds nothing, and what it held is missed like what a missing file held.
+        if file.len < end {
+            continue;
         }
         let raw = RawSegment::new(Arc::clone(storage), file.path.clone(), file.header, end, next);
         segments.push(Segment::Raw(Arc::new(raw)));
@@ -370,8 +376,18 @@ fn open_index(log: &Log, segment: &RawSegment) {
 }
 
 impl Follower {
+    fn live(&self) -> Option<Arc<LiveReader>> {
+        self.live.read().clone()
+    }
+
     fn look(&self, storage: &dyn Storage, id: LogId) -> Option<Seen> {
-        self.live.as_ref()?.look(storage, id)
+        let live = self.live();
+        if live.as_ref().is_none_or(|live| live.is_replaced(storage)) {
+            let anew = LiveReader::open(storage).map(Arc::new);
+            self.live.write().clone_from(&anew);
+            return anew?.look(storage, id);
+        }
+        live?.look(storage, id)
     }
 
     /// Lists the files anew, where one that was listed is gone.
@@ -390,7 +406,7 @@ impl Follower {
         let mut known = self.seen.lock();
         if known.is_some_and(|seen| {
             let positions = [seen.published.get(), seen.durable.get()];
-            self.live.as_ref().is_some_and(|live| live.glance() == positions && !live.has_changed(&seen))
+            self.live().is_some_and(|live| live.glance() == positions && !live.has_changed(&seen))
         }) {
             return Ok(());
         }
@@ -479,6 +495,10 @@ impl Follower {
         }
         let tiers = tiers_of(log, &list, &old.1);
         log.set_segments(Segments(list, tiers));
+        // A writer opens only what is whole.
+        if !same_session {
+            log.set_damage(Vec::new());
+        }
         Ok(true)
     }
 }

@@ -101,6 +101,18 @@ impl LiveWriter {
     }
 }
 
+/// Takes the page away. Whoever has it mapped looks again, and finds the next one where that stands.
+pub(crate) fn retire(storage: &dyn Storage) -> Result<()> {
+    if storage.metadata(LIVE.as_ref()).map_err(|error| Error::io("look at LIVE", error))?.is_none() {
+        return Ok(());
+    }
+    // One that cannot be mapped is mapped by nobody.
+    if let Ok(words) = storage.words(LIVE.as_ref(), true) {
+        words.store(word::GENERATION, (words.load(word::GENERATION) | 1).wrapping_add(1));
+    }
+    storage.remove(LIVE.as_ref()).map_err(|error| Error::io("remove LIVE", error))
+}
+
 /// What a reader saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -116,12 +128,23 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct LiveReader {
     words: Arc<dyn Words>,
+    /// Device and inode of the file that is mapped.
+    file: (u64, u64),
 }
 
 impl LiveReader {
     /// Maps the page; `None` if it is missing or too short.
     pub(crate) fn open(storage: &dyn Storage) -> Option<LiveReader> {
-        storage.words(LIVE.as_ref(), false).ok().map(|words| LiveReader { words })
+        // In this order: if the file is replaced in between, its page does not fit, and it is opened again.
+        let meta = storage.metadata(LIVE.as_ref()).ok().flatten()?;
+        let words = storage.words(LIVE.as_ref(), false).ok()?;
+        Some(LiveReader { words, file: (meta.device, meta.inode) })
+    }
+
+    /// Whether the page that is mapped is no longer the one that has the name.
+    pub(crate) fn is_replaced(&self, storage: &dyn Storage) -> bool {
+        let meta = storage.metadata(LIVE.as_ref()).ok().flatten();
+        meta.is_some_and(|meta| (meta.device, meta.inode) != self.file)
     }
 
     /// What the page says now; `None` if it is not to be believed. The generation is read before and

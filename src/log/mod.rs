@@ -12,6 +12,7 @@ pub(crate) mod follow;
 pub(crate) mod history;
 pub(crate) mod indexer;
 pub(crate) mod live_file;
+pub(crate) mod lost;
 pub(crate) mod open;
 pub(crate) mod overlay;
 pub(crate) mod prepare;

@@ -12,9 +12,10 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::doorbell::Doorbell;
+use super::lost::Damage;
 use super::tiers::Tiers;
 use crate::checkpoint::Checkpoint;
-use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventRef, LogId};
 use crate::format::Bad;
 use crate::format::sealed::block::Row;
@@ -26,7 +27,7 @@ use crate::segment::raw::RawSegment;
 use crate::segment::sealed::Cursor;
 use crate::segment::sealed::shelf::Shelf;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex, RwLock, thread};
+use crate::sync::{ArcSwap, Mutex, thread};
 use crate::time::Timestamp;
 
 /// How often a list of the files is taken again where one of them was replaced, and the pause before
@@ -89,7 +90,7 @@ pub(crate) struct Log {
     pub(crate) doorbell: Doorbell,
     closed: AtomicBool,
     /// Damage found when the store was opened for reading.
-    pub(crate) damage: RwLock<Vec<Corruption>>,
+    pub(super) damage: Damage,
     /// How a process that only reads lists the files anew.
     pub(crate) lister: OnceLock<Lister>,
     /// Indexes that turned out damaged while they were used, and were left out of use.
@@ -115,7 +116,7 @@ impl Log {
             durable: AtomicU64::new(durable.get()),
             doorbell: Doorbell::default(),
             closed: AtomicBool::new(false),
-            damage: RwLock::new(Vec::new()),
+            damage: Damage::default(),
             lister: OnceLock::new(),
             distrusted: Mutex::new(Vec::new()),
         }
@@ -201,7 +202,7 @@ impl Log {
     /// (yet).
     pub(crate) fn segment_at(&self, position: Position) -> Result<Option<(Segment, u32)>> {
         if position == Position::ORIGIN || position > self.tail() {
-            return Ok(None);
+            return self.check_held(position..=position).map(|()| None);
         }
         self.settled(|| {
             let segments = self.segments.load();
@@ -283,17 +284,6 @@ impl Log {
             return Ok(preimage.map(|_| [0; 16]));
         }
         Ok(preimage.and_then(|preimage| Sha256::digest(preimage).first_chunk::<16>().copied()))
-    }
-
-    /// The error for a position that should be there and that no file holds.
-    pub(crate) fn missing(&self, position: Position) -> Error {
-        let segments = self.segments.load();
-        let after = segments.0.iter().map(|segment| segment.base()).find(|base| *base > position);
-        let last = after.map_or_else(|| self.tail().max(position), |base| Position::new(base.get() - 1));
-        let file = crate::log::files::raw(position);
-        Corruption::new(file, 0, format!("a segment that holds position {position}"), "no such file")
-            .at(position..=last)
-            .into()
     }
 
     /// An index whose pages fail their checks is not asked again; its rows are found by scanning

@@ -1,7 +1,7 @@
 //! Running a query: a place in the log that moves through the candidates of one segment after the
 //! other, in either direction, and can stop after any event and go on.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use super::plan::{self, Bounded, How, Plan, Step, Why};
@@ -68,6 +68,8 @@ pub(crate) struct Run {
     /// The next position to go on with, in the direction of the query.
     at: Position,
     within: Option<Within>,
+    /// Which positions are still to be held against what the log has lost.
+    unsure: RangeInclusive<Position>,
     /// What the lookup tiers leave of the segments about here.
     left: Option<Left>,
 }
@@ -100,7 +102,16 @@ impl Run {
             log,
         };
         let at = if query.reverse { horizon } else { Position::new(1) };
-        Ok(Run { asked, segments, at, within: None, left: None })
+        // Beyond the horizon only if the end of the log is lost.
+        let reach = if horizon < asked.log.tail() { horizon } else { asked.log.reach(horizon) };
+        let unsure = Position::new(1)..=reach;
+        Ok(Run { asked, segments, at, within: None, unsure, left: None })
+    }
+
+    /// The same for a view that asks for no more than what stands at or before a position.
+    pub(crate) fn reaching(mut self, reach: Position) -> Run {
+        self.unsure = Position::new(1)..=reach;
+        self
     }
 
     /// The same without the data of the events, which need not be read then.
@@ -145,7 +156,8 @@ impl Run {
             };
         }
         if self.asked.left > 0 {
-            self.check_end(damage)?;
+            let unsure = self.unsure.clone();
+            self.check_held(unsure, damage)?;
             self.asked.through = if self.asked.query.reverse { Position::new(1) } else { self.asked.horizon };
         }
         Ok(false)
@@ -158,7 +170,18 @@ impl Run {
         each: &mut dyn FnMut(EventRef<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         if self.within.is_none() {
-            self.check_gap(segment, damage)?;
+            // What lies between this segment and the one that was read before it: files that are missing are told, not
+            // passed over in silence.
+            let (first, last) = (*self.unsure.start(), *self.unsure.end());
+            let before = match self.asked.query.reverse {
+                true => segment.next()..=last,
+                false => first..=Position::new(segment.base().get() - 1),
+            };
+            self.check_held(before, damage)?;
+            self.unsure = match self.asked.query.reverse {
+                true => first..=Position::new(segment.base().get() - 1),
+                false => segment.next()..=last,
+            };
             self.within = Some(match segment {
                 Segment::Raw(raw) => Within::Raw(RawPlace::enter(raw, &self.asked)?),
                 Segment::Sealed(sealed) => match SealedPlace::enter(sealed, &self.asked) {
@@ -204,30 +227,14 @@ impl Run {
         })
     }
 
-    /// A file that is missing before this segment is told, not passed over in silence.
-    fn check_gap(&self, segment: &Segment, damage: &mut OnDamage<'_>) -> Result<()> {
-        let before = self.segments.index_of(Position::new(segment.base().get() - 1));
-        let expected = before.map_or(Position::new(1), |index| self.segments.0[index].next());
-        if expected >= segment.base() || !self.asks_for(expected, Position::new(segment.base().get() - 1)) {
-            return Ok(());
+    /// Tells of those of these positions that the log has lost and the query asks for.
+    fn check_held(&self, positions: RangeInclusive<Position>, damage: &mut OnDamage<'_>) -> Result<()> {
+        for lost in self.asked.log.lost(positions) {
+            if self.asks_for(*lost.start(), *lost.end()) {
+                meet(self.asked.log.missing(*lost.start()), damage)?;
+            }
         }
-        meet(self.asked.log.missing(expected), damage)
-    }
-
-    /// Events beyond the end that were durable once are told too.
-    fn check_end(&self, damage: &mut OnDamage<'_>) -> Result<()> {
-        let tail = self.asked.log.tail();
-        if self.asked.query.reverse || self.asked.horizon < tail {
-            return Ok(());
-        }
-        let beyond = |corruption: &&Corruption| {
-            corruption
-                .positions
-                .as_ref()
-                .is_some_and(|range| *range.start() > tail && self.asks_for(*range.start(), *range.end()))
-        };
-        let found = self.asked.log.damage.read().iter().find(beyond).cloned();
-        found.map_or(Ok(()), |corruption| meet(corruption.into(), damage))
+        Ok(())
     }
 
     pub(crate) fn through(&self) -> Position {

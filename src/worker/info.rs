@@ -135,8 +135,9 @@ impl Store {
             }
         });
         let mut workers = each?;
-        let tail = self.reader().tail().get();
-        workers.iter_mut().for_each(|worker| worker.lag = tail.saturating_sub(worker.checkpoint.get()));
+        let log = &self.inner.log;
+        let end = log.reach(log.tail()).get();
+        workers.iter_mut().for_each(|worker| worker.lag = end.saturating_sub(worker.checkpoint.get()));
         Ok(workers)
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use annals::sim::SimStorage;
 use annals::{
-    Actor, Append, BoxError, EventRef, Flow, Grant, MemoryProjection, NewEvent, Options, Query, Request, State, Store,
+    Actor, Append, BoxError, ErrorKind, EventRef, Flow, Grant, MemoryProjection, NewEvent, Options, Query, Request,
+    State, Store,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -44,15 +45,19 @@ pub(crate) struct Made {
     pub(crate) expected: Answers,
 }
 
-/// Everything that can be asked without changing anything.
+/// An answer, or what kept it from being given.
+pub(crate) type Answer = Result<String, ErrorKind>;
+
+/// Everything that can be asked without changing anything, each question by itself: damage that one of them meets says
+/// nothing of the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answers {
-    pub(crate) events: Vec<String>,
-    /// By subject, type, tag, key, id and version.
-    pub(crate) lookups: Vec<String>,
-    pub(crate) states: Vec<String>,
-    pub(crate) flow: Vec<String>,
-    pub(crate) workers: String,
+    /// What a scan gave, and how it ended.
+    pub(crate) scan: (Vec<String>, Answer),
+    /// What a scan gave that passes over damage, how it ended, and whether it told of any.
+    pub(crate) good: (Vec<String>, Answer, bool),
+    /// By question.
+    pub(crate) asked: BTreeMap<&'static str, Answer>,
 }
 
 pub(crate) fn options() -> Options {
@@ -77,7 +82,9 @@ impl Made {
         // After a restart random bytes are others: another log.
         let (foreign, _) = life(&SimStorage::new().snapshot());
         let expected = ask(&disk).unwrap();
-        assert_ne!(ask(&older).unwrap().workers, expected.workers);
+        assert_eq!(expected.scan.0.len() as u64, LAST);
+        assert!(expected.scan.1.is_ok() && !expected.good.2 && expected.asked.values().all(Result::is_ok));
+        assert_ne!(ask(&older).unwrap().asked[WORKERS], expected.asked[WORKERS]);
         Made { disk, older, foreign, expected }
     }
 }
@@ -171,14 +178,13 @@ fn live(store: &Store, session: u64) {
 
 /// Asks a store that is opened for reading.
 pub(crate) fn ask(disk: &Arc<SimStorage>) -> annals::Result<Answers> {
-    let store = open(disk, options().read_only(true))?;
-    answers(&store)
+    Ok(answers(&open(disk, options().read_only(true))?))
 }
 
 /// Asks a store that is opened for writing, and sees that it goes on.
 pub(crate) fn ask_writer(disk: &Arc<SimStorage>) -> annals::Result<Answers> {
     let store = open(disk, options())?;
-    let answers = answers(&store)?;
+    let answers = answers(&store);
     // What was done under a key is not done again, however old it is.
     let again = store.append_with(Append::new((0..1).map(event)).key("key-0"))?;
     assert!(again.duplicate && again.first.get() == 1, "{again:?}");
@@ -203,39 +209,69 @@ pub(crate) fn project(disk: &Arc<SimStorage>) -> annals::Result<(Chain, Chain)> 
     Ok((chain.with(|model| model.state().clone()), naive))
 }
 
-fn answers(store: &Store) -> annals::Result<Answers> {
+/// The newest event.
+const LAST: u64 = 273;
+/// The question that old and missing files of workers answer otherwise.
+pub(crate) const WORKERS: &str = "workers";
+
+fn answers(store: &Store) -> Answers {
     let reader = store.reader();
-    let (mut events, mut lookups) = (Vec::new(), Vec::new());
-    reader.scan(&Query::all(), |event| {
-        events.push(format!("{} {} {}", event.version(), event.recorded_at(), event.to_json()));
+    let told = |event: EventRef<'_>| format!("{} {} {}", event.version(), event.recorded_at(), event.to_json());
+    let ended = |end: annals::Result<annals::Position>| end.map(|end| end.to_string()).map_err(|error| error.kind());
+    let (mut events, mut good, mut is_damaged) = (Vec::new(), Vec::new(), false);
+    let end = reader.scan(&Query::all(), |event| {
+        events.push(told(event));
         ControlFlow::Continue(())
-    })?;
-    for query in [
-        Query::all().subject("bird/b-3"),
-        Query::all().types(["bird.kind2"]).rev(),
-        Query::all().tag("t-4"),
-        Query::all().actor(Actor::user("u-1")).limit(7),
+    });
+    let scan = (events, ended(end));
+    let each = |event: EventRef<'_>| {
+        good.push(told(event));
+        ControlFlow::Continue(())
+    };
+    let end = reader.scan_good(&Query::all(), each, |_| is_damaged = true);
+    let good = (good, ended(end), is_damaged);
+
+    let mut asked = BTreeMap::new();
+    let mut ask = |question, answer: annals::Result<String>| {
+        assert!(asked.insert(question, answer.map_err(|error| error.kind())).is_none(), "{question} twice");
+    };
+    for (question, query) in [
+        ("a subject", Query::all().subject("bird/b-3")),
+        ("a type, backward", Query::all().types(["bird.kind2"]).rev()),
+        ("the last of a type", Query::all().types(["bird.kind2"]).rev().limit(1)),
+        ("a tag", Query::all().tag("t-4")),
+        ("the first of an actor", Query::all().actor(Actor::user("u-1")).limit(7)),
+        ("what is early", Query::all().before(40).subject("bird/b-5")),
     ] {
-        let found: Vec<u64> =
-            reader.read(&query).map(|event| event.map(|event| event.position().get())).collect::<Result<_, _>>()?;
-        lookups.push(format!("{query}: {found:?}"));
+        let positions = reader.read(&query).map(|event| event.map(|event| event.position().to_string()));
+        ask(question, positions.collect::<annals::Result<Vec<String>>>().map(|found| found.join(" ")));
     }
-    for id in ["evt-3", "evt-99", "evt-249", "none"] {
-        lookups.push(format!("{:?}", reader.event_by_id(id)?.map(|event| event.position())));
+    ask("a count", reader.count(&Query::all().types(["bird.kind1"])).map(|count| count.to_string()));
+    let ids = [("an early id", "evt-3"), ("an id", "evt-99"), ("a late id", "evt-249"), ("no id", "none")];
+    for (question, id) in ids {
+        ask(question, reader.event_by_id(id).map(|event| format!("{:?}", event.map(|event| event.position()))));
     }
-    lookups.push(format!("{} {}", reader.version("bird/b-3")?, reader.version("bird/none")?));
-    let mut states = Vec::new();
-    for subject in ["bird/b-1", "bird/b-7"] {
-        let loaded = reader.load::<Chain>(subject)?;
-        states.push(format!("{:?} {} {}", loaded.state, loaded.version, loaded.position));
+    for (question, subject) in [("a version", "bird/b-3"), ("another version", "bird/b-9"), ("no version", "bird/none")]
+    {
+        ask(question, reader.version(subject).map(|version| version.to_string()));
     }
-    let document = reader.document("document/d-1")?.and_then(|loaded| loaded.state.document);
-    states.push(document.map_or_else(String::new, |document| document.to_json()));
-    let flow = Flow::view(store)?;
-    let mut told: Vec<String> = flow.pending(100)?.iter().map(|pending| format!("{pending:?}")).collect();
-    told.push(format!("{:?}", flow.grants()?));
-    let workers = format!("{:?} {:?}", store.workers()?, store.parked(None)?);
-    Ok(Answers { events, lookups, states, flow: told, workers })
+    let place = |event: Option<annals::Event>| format!("{:?}", event.map(|event| event.position()));
+    ask("an event of a version", reader.event_of_version("bird/b-3", 9).map(place));
+    ask("the last event", reader.event(LAST).map(place));
+    ask("an event", reader.event(77).map(place));
+    for (question, subject) in [("a state", "bird/b-1"), ("another state", "bird/b-7")] {
+        let loaded = reader.load::<Chain>(subject);
+        ask(question, loaded.map(|found| format!("{:?} {} {}", found.state, found.version, found.position)));
+    }
+    let document = reader.document("document/d-1");
+    ask("a document", document.map(|found| format!("{:?}", found.and_then(|loaded| loaded.state.document))));
+    let view = || Flow::view(store);
+    ask("what is pending", view().and_then(|flow| flow.pending(100)).map(|pending| format!("{pending:?}")));
+    ask("what is granted", view().and_then(|flow| flow.grants()).map(|grants| format!("{grants:?}")));
+    ask("the head", reader.head().map(|head| head.to_string()));
+    let workers = store.workers().and_then(|workers| Ok(format!("{workers:?} {:?}", store.parked(None)?)));
+    ask(WORKERS, workers);
+    Answers { scan, good, asked }
 }
 
 /// The files of a disk by name, but those that only say who has it open.

@@ -79,6 +79,9 @@ pub(crate) struct Look {
     pub(crate) sealed: Vec<SealedFile>,
     /// Raw segments, ascending: the rest.
     pub(crate) files: Vec<RawFile>,
+    /// Raw segments behind a file whose header is damaged, ascending: to be read, and no part of a log that can be
+    /// written on.
+    pub(crate) behind: Vec<RawFile>,
     /// Raw files whose events stand in a sealed one.
     pub(crate) superseded: Vec<Position>,
     /// Names in `log/` whose file has no valid header and lies where a tear is legal.
@@ -161,6 +164,7 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     let mut look = Look {
         sealed: Vec::new(),
         files: Vec::new(),
+        behind: Vec::new(),
         superseded: Vec::new(),
         headless: Vec::new(),
         temporary: listing.temporary.clone(),
@@ -269,11 +273,9 @@ fn check_names(look: &mut Look, anchor: Option<&Anchor>, start: Position, bases:
     for pair in look.files.windows(2) {
         let [file, next] = pair else { continue };
         if let Some(slot) = file.slot.filter(|slot| slot.state.is_final() && slot.end_position.next() != next.base) {
-            let gap = slot.end_position.next()..=Position::new(next.base.get() - 1).max(slot.end_position.next());
-            found.push(
-                corruption(&next.path, 40, format!("base {}", slot.end_position.next()), format!("base {}", next.base))
-                    .at(gap),
-            );
+            let first = slot.end_position.next();
+            let gap = first..=Position::new(next.base.get() - 1).max(first);
+            found.push(corruption(&files::raw(first), 0, format!("a segment from {first} on"), "no such file").at(gap));
         }
     }
     found.into_iter().for_each(|corruption| look.corrupt(corruption));
@@ -388,6 +390,7 @@ fn judge_headless(look: &mut Look, headless: Vec<Head>) {
                     look.headless.push(file.path);
                 } else {
                     look.last_known = look.last_known.max(file.base);
+                    look.behind.push(file);
                 }
             }
             Err((path, corruption, zeros)) => {

@@ -1,0 +1,291 @@
+//! What a log has lost is missed: whoever asks for more than is left gets an error, never the shorter answer; and what is
+//! left is read, on both sides of a loss.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::sim::{SimStorage, Storage as _};
+use annals::{
+    AsOf, Corruption, ErrorKind, NewEvent, Position, Query, Reader, RepairOptions, Result, StartAt, State, Store,
+};
+
+use common::sim;
+
+const SUBJECTS: u64 = 7;
+
+fn subject(number: u64) -> String {
+    format!("note/n-{}", number % SUBJECTS)
+}
+
+/// Event `number` stands at position `number`.
+fn event(number: u64) -> NewEvent {
+    let event = NewEvent::bytes(format!("note.kind{}", number % 3), subject(number), "", vec![number as u8; 600]);
+    if number.is_multiple_of(2) { event.id(format!("evt-{number}")) } else { event.tag(format!("t-{}", number % 4)) }
+}
+
+/// Four raw segments in batches of one to four events, closed; and the number of events.
+fn filled() -> (Arc<SimStorage>, u64) {
+    let disk = SimStorage::new();
+    let store = sim::open(&disk, sim::options(&sim::clock()).sealing(false)).unwrap();
+    let mut last = 0;
+    while store.segments().len() < 4 {
+        let batch = 1 + last % 4;
+        store.append((last + 1..=last + batch).map(event)).unwrap();
+        last += batch;
+    }
+    assert_eq!(store.segments().len(), 4);
+    store.close().unwrap();
+    (disk, last)
+}
+
+/// The raw files with their first positions, ascending.
+fn raw_files(disk: &SimStorage) -> Vec<(PathBuf, u64)> {
+    let names = sim::files(disk).into_iter().map(|(path, _)| path);
+    let raw = names.filter(|path| path.extension().is_some_and(|end| end == "raw"));
+    raw.map(|path| (path.clone(), path.file_stem().unwrap().to_str().unwrap().parse().unwrap())).collect()
+}
+
+fn scanned(reader: &Reader, query: &Query) -> (Vec<u64>, Result<Position>) {
+    let mut positions = Vec::new();
+    let end = reader.scan(query, |event| {
+        positions.push(event.position().get());
+        ControlFlow::Continue(())
+    });
+    (positions, end)
+}
+
+fn lost_of(error: &annals::Error) -> (u64, u64) {
+    let range = error.corruption().unwrap().positions.clone().unwrap();
+    (range.start().get(), range.end().get())
+}
+
+/// How many events it has folded.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Count(u64);
+
+impl State for Count {
+    const NAME: &'static str = "count";
+
+    fn apply(&mut self, _: annals::EventRef<'_>) -> std::result::Result<(), annals::BoxError> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Answers that rest on the newest events of the log.
+fn newest(reader: &Reader, last: u64) -> Vec<(&'static str, Result<String>)> {
+    let text = |found: Option<annals::Event>| format!("{:?}", found.map(|event| event.position()));
+    let read = |query: Query| {
+        let found: Result<Vec<_>> = reader.read(&query).map(|event| event.map(|event| event.position())).collect();
+        found.map(|found| format!("{found:?}"))
+    };
+    vec![
+        ("all", read(Query::all())),
+        ("the newest", read(Query::all().rev().limit(1))),
+        ("a subject", read(Query::all().subject(subject(last)))),
+        ("a type, backward", read(Query::all().types(["note.kind1"]).rev())),
+        ("a tag", read(Query::all().tag("t-1"))),
+        ("a count", reader.count(&Query::all()).map(|count| count.to_string())),
+        ("the last event", reader.event(last).map(text)),
+        ("its fingerprint", reader.fingerprint(last).map(|found| format!("{found:?}"))),
+        ("an id that is not there", reader.event_by_id("none").map(text)),
+        ("a version", reader.version(&subject(last)).map(|version| version.to_string())),
+        ("no version", reader.version("note/none").map(|version| version.to_string())),
+        ("a version that is not there", reader.event_of_version(&subject(last), 1_000).map(text)),
+        ("a state", reader.load::<Count>(&subject(last)).map(|loaded| format!("{:?}", loaded.state))),
+        ("the catalogue", reader.catalog().map(|catalog| catalog.tables().len().to_string())),
+        ("the head", reader.head().map(|head| head.to_string())),
+    ]
+}
+
+#[test]
+fn an_end_that_is_gone_is_missed_by_every_question_and_by_none_about_earlier() {
+    let (disk, last) = filled();
+    let (newest_file, base) = raw_files(&disk).pop().unwrap();
+    let whole_store = sim::open_read_only(&disk).unwrap();
+    let whole = whole_store.reader();
+    let expected = newest(&whole, last);
+    let len = sim::read(&disk, &newest_file).len() as u64;
+    let mut at_frame_ends = 0;
+    for len in (12_288..len).step_by(64) {
+        let cut = disk.snapshot();
+        sim::truncate(&cut, &newest_file, len);
+        let refused = sim::open(&cut, sim::options(&sim::clock())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corruption, "{refused}");
+        let store = sim::open_read_only(&cut).unwrap();
+        let reader = store.reader();
+        let tail = reader.tail().get();
+        assert!((base - 1..last).contains(&tail), "{tail}");
+        for (question, answer) in newest(&reader, last) {
+            let error = answer.expect_err(question);
+            assert_eq!(error.kind(), ErrorKind::Corruption, "{question}: {error}");
+        }
+        // What is before it was given, and the error names the rest.
+        let (positions, end) = scanned(&reader, &Query::all());
+        assert_eq!(positions, (1..=tail).collect::<Vec<u64>>());
+        let lost = lost_of(&end.unwrap_err());
+        assert_eq!(lost.1, last);
+        at_frame_ends += u64::from(lost.0 == tail + 1);
+        let mut told = Vec::new();
+        let all = |_: annals::EventRef<'_>| ControlFlow::Continue(());
+        reader.scan_good(&Query::all(), all, |corruption| told.push(corruption.clone())).unwrap();
+        assert_eq!(
+            told.iter().filter_map(|one: &Corruption| Some(*one.positions.as_ref()?.end())).max(),
+            Some(last.into())
+        );
+        // A view of what is left is whole, and so is a query that asks for no more.
+        let (then, before) = (AsOf::Position(Position::new(tail)), whole.as_of(AsOf::Position(Position::new(tail))));
+        for ((question, answer), (_, expected)) in
+            newest(&reader.as_of(then), tail).into_iter().zip(newest(&before, tail))
+        {
+            assert_eq!(answer.expect(question), expected.unwrap(), "{question}");
+        }
+        assert_eq!(scanned(&reader, &Query::all().before(40)).0, scanned(&whole, &Query::all().before(40)).0);
+        assert_eq!(reader.event_by_id("evt-2").unwrap().unwrap().position().get(), 2);
+        assert_eq!(reader.event_of_version(&subject(1), 1).unwrap().unwrap().position().get(), 1);
+        // A subscription does not wait for ever for what is gone.
+        let mut feed = store.subscribe(Query::all(), StartAt::After(tail.into()));
+        let error = feed.next_timeout(Duration::from_secs(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    }
+    assert!(expected.iter().all(|(_, answer)| answer.is_ok()));
+    assert!(at_frame_ends > 5, "{at_frame_ends} cuts between two frames");
+}
+
+/// A segment in the middle that is missing, has no header, or is shorter than one.
+#[test]
+fn both_sides_of_a_missing_segment_are_read_and_the_gap_is_told() {
+    let (disk, last) = filled();
+    let files = raw_files(&disk);
+    let ((path, first), (_, behind)) = (files[1].clone(), files[2].clone());
+    let whole = sim::open_read_only(&disk).unwrap();
+    type Harm<'a> = &'a dyn Fn(&SimStorage);
+    let harms: [(&str, Harm<'_>); 7] = [
+        ("missing", &|disk| disk.remove(&path).unwrap()),
+        ("a header of zeros", &|disk| sim::write(disk, &path, 0, &[0; 4096])),
+        ("a damaged header", &|disk| sim::write(disk, &path, 40, &[7; 8])),
+        ("empty", &|disk| sim::truncate(disk, &path, 0)),
+        ("the header alone", &|disk| sim::truncate(disk, &path, 4096)),
+        ("half a header", &|disk| sim::truncate(disk, &path, 2048)),
+        ("no frames", &|disk| sim::truncate(disk, &path, 12_288)),
+    ];
+    for (what, harm) in harms {
+        let hurt = disk.snapshot();
+        harm(&hurt);
+        let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
+        let store = sim::open_read_only(&hurt).unwrap();
+        let reader = store.reader();
+        assert_eq!(reader.tail().get(), last, "{what}");
+
+        let (positions, end) = scanned(&reader, &Query::all());
+        assert_eq!(positions, (1..first).collect::<Vec<u64>>(), "{what}");
+        assert_eq!(lost_of(&end.unwrap_err()), (first, behind - 1), "{what}");
+        let (positions, end) = scanned(&reader, &Query::all().rev());
+        assert_eq!(positions, (behind..=last).rev().collect::<Vec<u64>>(), "{what}");
+        assert_eq!(lost_of(&end.unwrap_err()), (first, behind - 1), "{what}");
+        let (mut good, mut told) = (Vec::new(), Vec::new());
+        let take = |event: annals::EventRef<'_>| {
+            good.push(event.position().get());
+            ControlFlow::Continue(())
+        };
+        reader.scan_good(&Query::all(), take, |corruption| told.push(corruption.clone())).unwrap();
+        assert_eq!(good, (1..first).chain(behind..=last).collect::<Vec<u64>>(), "{what}");
+        assert!(!told.is_empty() && told.iter().all(|one| one.file == path), "{what}: {told:?}");
+
+        // Who asks about one side gets an answer, whoever needs both an error.
+        for query in [Query::all().before(first), Query::all().after(behind - 1)] {
+            assert_eq!(scanned(&reader, &query).0, scanned(&whole.reader(), &query).0, "{what}: {query}");
+        }
+        assert_eq!(reader.version(&subject(last)).unwrap(), whole.reader().version(&subject(last)).unwrap());
+        assert_eq!(reader.event_of_version(&subject(1), 2).unwrap().unwrap().position().get(), 1 + SUBJECTS);
+        for (question, answer) in [
+            ("no version", reader.version("note/none").map(drop)),
+            ("a lost event", reader.event(first).map(drop)),
+            ("a lost id", reader.event_by_id(&format!("evt-{}", first + first % 2)).map(drop)),
+            ("an id behind", reader.event_by_id(&format!("evt-{}", last - last % 2)).map(drop)),
+            ("a state", reader.load::<Count>(&subject(last)).map(drop)),
+        ] {
+            assert_eq!(answer.expect_err(question).kind(), ErrorKind::Corruption, "{what}: {question}");
+        }
+        // The tree in ANCHOR knows of what is gone.
+        assert_eq!(reader.head().unwrap(), whole.reader().head().unwrap(), "{what}");
+        let then = AsOf::Position(Position::new(first - 1));
+        let (before, expected) = (reader.as_of(then), whole.reader().as_of(then));
+        assert_eq!(before.head().unwrap(), expected.head().unwrap(), "{what}");
+        assert_eq!(before.version(&subject(first)).unwrap(), expected.version(&subject(first)).unwrap(), "{what}");
+        assert!(before.event_by_id("none").unwrap().is_none(), "{what}");
+
+        // A person accepts the loss: what is before it goes on.
+        let storage: Arc<dyn annals::sim::Storage> = hurt.clone();
+        let repaired =
+            Store::repair_on(&storage, Path::new("simulated"), &RepairOptions::default().accept_loss(true)).unwrap();
+        assert_eq!((repaired.tail.get(), repaired.lost_events), (first - 1, last - first + 1), "{what}: {repaired:?}");
+        let store = sim::open(&hurt, sim::options(&sim::clock())).unwrap();
+        assert_eq!(store.append([event(first)]).unwrap().first.get(), first, "{what}");
+        assert_eq!(scanned(&store.reader(), &Query::all()).0, (1..=first).collect::<Vec<u64>>(), "{what}");
+    }
+}
+
+/// The event that is damaged is met by whoever asks, not only by the first who does.
+#[test]
+fn a_damaged_event_of_the_newest_segment_is_missed_each_time() {
+    let (disk, last) = filled();
+    let (path, _) = raw_files(&disk).pop().unwrap();
+    // In the last batch of several events, with the index in memory still to be made.
+    let bytes = sim::read(&disk, &path);
+    let at = bytes.windows(600).rposition(|data| data == [last as u8; 600]).unwrap();
+    sim::write(&disk, &path, at as u64 + 300, &[0xff]);
+    let store = sim::open_read_only(&disk).unwrap();
+    for round in 0..3 {
+        for (question, answer) in [
+            ("its version", store.reader().version(&subject(last)).map(drop)),
+            ("its id", store.reader().event_by_id(&format!("evt-{last}")).map(drop)),
+            ("no id", store.reader().event_by_id("none").map(drop)),
+        ] {
+            let error = answer.expect_err(question);
+            assert_eq!(error.kind(), ErrorKind::Corruption, "{question}, {round}: {error}");
+        }
+    }
+}
+
+/// A process that reads what is left sees what is appended once somebody has repaired the store beside it.
+#[test]
+fn a_reader_of_what_was_left_joins_whoever_writes_after_a_repair() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || Store::options().segment_bytes(64 << 10).sealing(false);
+    let store = options().open(directory.path()).unwrap();
+    for number in 1..=50 {
+        store.append([event(number)]).unwrap();
+    }
+    // One that follows a writer, and one that begins on the damaged files.
+    let following = options().read_only(true).open(directory.path()).unwrap();
+    assert_eq!(following.reader().tail().get(), 50);
+    store.close().unwrap();
+    let raw = directory.path().join("log/00000000000000000001.raw");
+    let bytes = std::fs::read(&raw).unwrap();
+    let at = bytes.windows(600).position(|data| data == [40; 600]).unwrap() as u64;
+    std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(at).unwrap();
+    let reading = options().read_only(true).open(directory.path()).unwrap();
+    assert!(!reading.damage().is_empty());
+    assert_eq!(reading.reader().tail().get(), 39);
+    assert_eq!(reading.reader().version(&subject(50)).unwrap_err().kind(), ErrorKind::Corruption);
+    let mut feed = reading.subscribe(Query::all(), StartAt::After(Position::new(39)));
+    assert_eq!(feed.next_timeout(Duration::from_secs(20)).unwrap_err().kind(), ErrorKind::Corruption);
+
+    let repaired = Store::repair(directory.path(), RepairOptions::default().accept_loss(true)).unwrap();
+    assert_eq!(repaired.tail.get(), 39);
+    let store = options().open(directory.path()).unwrap();
+    store.append((40..=60).map(event)).unwrap();
+    let reader = reading.reader();
+    assert_eq!((reader.tail().get(), reading.damage().len()), (60, 0));
+    assert_eq!(scanned(&reader, &Query::all()).0, (1..=60).collect::<Vec<u64>>());
+    assert_eq!(reader.version(&subject(60)).unwrap(), store.reader().version(&subject(60)).unwrap());
+    assert_eq!(following.reader().tail().get(), 60);
+}
