@@ -233,6 +233,44 @@ fn both_sides_of_a_missing_segment_are_read_and_the_gap_is_told() {
     }
 }
 
+/// Of a segment that was cut short, what is left of it is read, and only the rest is missed.
+#[test]
+fn what_is_left_of_a_segment_in_the_middle_is_read() {
+    let (disk, last) = filled();
+    let files = raw_files(&disk);
+    let ((path, first), (_, behind)) = (files[1].clone(), files[2].clone());
+    let len = sim::read(&disk, &path).len() as u64;
+    let mut ends = std::collections::BTreeSet::new();
+    for len in (12_352..len).step_by(64 * 37) {
+        let cut = disk.snapshot();
+        sim::truncate(&cut, &path, len);
+        let store = sim::open_read_only(&cut).unwrap();
+        let reader = store.reader();
+        let (positions, end) = scanned(&reader, &Query::all());
+        let end = end.err();
+        // The frames end before the file did: room was left in it.
+        let Some(error) = end else { continue };
+        let left = positions.len() as u64;
+        assert_eq!(positions, (1..=left).collect::<Vec<u64>>());
+        assert!((first - 1..behind - 1).contains(&left), "{left}");
+        assert_eq!(lost_of(&error), (left + 1, behind - 1), "{error}");
+        let (mut good, mut told) = (Vec::new(), Vec::new());
+        let take = |event: annals::EventRef<'_>| {
+            good.push(event.position().get());
+            ControlFlow::Continue(())
+        };
+        reader.scan_good(&Query::all(), take, |corruption| told.push(corruption.clone())).unwrap();
+        assert_eq!(good, (1..=left).chain(behind..=last).collect::<Vec<u64>>());
+        assert!(told.iter().all(|one| one.file == path), "{told:?}");
+        assert_eq!(
+            store.damage().iter().filter_map(|one| Some(one.positions.as_ref()?.start().get())).min(),
+            Some(left + 1)
+        );
+        ends.insert(left);
+    }
+    assert!(ends.len() > 10, "{ends:?}");
+}
+
 /// The event that is damaged is met by whoever asks, not only by the first who does.
 #[test]
 fn a_damaged_event_of_the_newest_segment_is_missed_each_time() {

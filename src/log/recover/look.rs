@@ -194,6 +194,7 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     look.files = heads.into_iter().flatten().collect();
     check_names(&mut look, anchor, sealed_next, &raw);
     walk(&mut look)?;
+    check_lengths(&mut look);
     judge_headless(&mut look, headless);
     check_reach(&mut look, anchor);
     look.last_known = look.last_known.max(look.proven).max(look.tail);
@@ -257,25 +258,25 @@ fn check_names(look: &mut Look, anchor: Option<&Anchor>, start: Position, bases:
         );
     }
     let mut found = Vec::new();
-    for file in &look.files {
-        if let Some(slot) = file.slot.filter(|slot| slot.end_offset > file.len) {
-            found.push(
-                corruption(
-                    &file.path,
-                    file.len,
-                    format!("frames up to byte {}", slot.end_offset),
-                    format!("the end after {} bytes", file.len),
-                )
-                .at(file.base..=slot.end_position.max(file.base)),
-            );
-        }
-    }
     for pair in look.files.windows(2) {
         let [file, next] = pair else { continue };
         if let Some(slot) = file.slot.filter(|slot| slot.state.is_final() && slot.end_position.next() != next.base) {
             let first = slot.end_position.next();
             let gap = first..=Position::new(next.base.get() - 1).max(first);
             found.push(corruption(&files::raw(first), 0, format!("a segment from {first} on"), "no such file").at(gap));
+        }
+    }
+    found.into_iter().for_each(|corruption| look.corrupt(corruption));
+}
+
+/// Whether the files are as long as their slots say. What their frames still hold is known.
+fn check_lengths(look: &mut Look) {
+    let mut found = Vec::new();
+    for file in &look.files {
+        if let Some(slot) = file.slot.filter(|slot| slot.end_offset > file.len) {
+            let expected = format!("frames up to byte {}", slot.end_offset);
+            let short = corruption(&file.path, file.len, expected, format!("the end after {} bytes", file.len));
+            found.push(short.at(file.next..=slot.end_position.max(file.next)));
         }
     }
     found.into_iter().for_each(|corruption| look.corrupt(corruption));
@@ -293,6 +294,7 @@ fn walk(look: &mut Look) -> Result<()> {
         if let (true, Some(slot), Some(base)) = (index < start, file.slot, next_base)
             && slot.state.is_final()
             && slot.end_position.next() == base
+            && slot.end_offset <= file.len
         {
             // Durable by its own slot and by what follows; its bytes are checked when they are read.
             (file.end, file.next) = (slot.end_offset, base);
