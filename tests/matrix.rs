@@ -3,7 +3,7 @@
 //! is detected or harmless: an error, or exactly the answers of the store as it was; never others in silence.
 //!
 //! By default a share of the places; `ANNALS_FLIPS=all cargo test --release --test matrix -- --nocapture` goes to all of
-//! them, which takes hours; `ANNALS_FLIPS=37` to every 37th bit and length, and to all sectors and files.
+//! them, which takes half an hour; `ANNALS_FLIPS=37` to every 37th bit and length, and to all sectors and files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "matrix/made.rs"]
