@@ -11,11 +11,17 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// What opening found damaged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Damage {
     /// Written after the list; whoever reads `false` has nothing to look for.
     is_any: AtomicBool,
     found: RwLock<Vec<Corruption>>,
+}
+
+impl Damage {
+    pub(crate) fn none() -> Damage {
+        Damage { is_any: AtomicBool::new(false), found: RwLock::new(Vec::new()) }
+    }
 }
 
 impl Log {

@@ -116,7 +116,7 @@ impl Log {
             durable: AtomicU64::new(durable.get()),
             doorbell: Doorbell::default(),
             closed: AtomicBool::new(false),
-            damage: Damage::default(),
+            damage: Damage::none(),
             lister: OnceLock::new(),
             distrusted: Mutex::new(Vec::new()),
         }
