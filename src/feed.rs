@@ -1,4 +1,5 @@
-//! Subscriptions: a cursor on the log that waits at its tail. A batch is a copy, so it never holds the log; no lock is taken between it and the writer, and catching up and following live are one thing.
+//! Subscriptions: a cursor on the log that waits at its tail. A batch is a copy, so it never holds the log; no lock is
+//! taken between it and the writer, and catching up and following live are one thing.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How much unit tests try. Miri is some hundred times slower than the machine, and gets as much less.
+//! How much unit tests try. Miri is thousands of times slower than the machine, and gets as much less.
 
 use proptest::test_runner::Config;
 

@@ -6,13 +6,17 @@
 //! `ANNALS_FLIPS=all` every single one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/detected.rs"]
+#[allow(unreachable_pub, reason = "each test file uses its part of it")]
+mod detected;
 #[path = "flips/sealed.rs"]
 mod sealed;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use annals::{Actor, Append, ErrorKind, NewEvent, Query, Store};
+use annals::{Actor, Append, NewEvent, Query, Store};
+use detected::DETECTED;
 
 /// Everything of a store that a reader can ask for, one line an event.
 type Events = Vec<String>;
@@ -179,15 +183,7 @@ impl Golden {
     }
 
     fn expect_detected(&self, what: &str, error: &annals::Error) {
-        let kinds = [
-            ErrorKind::Corruption,
-            ErrorKind::DamagedTail,
-            ErrorKind::NewerFormat,
-            ErrorKind::NotAStore,
-            ErrorKind::NotFound,
-            ErrorKind::Io,
-        ];
-        assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+        assert!(DETECTED.contains(&error.kind()), "{what}: {error:?}");
     }
 }
 

@@ -6,6 +6,9 @@
 //! them, which takes half an hour; `ANNALS_FLIPS=37` to every 37th bit and length, and to all sectors and files.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "common/detected.rs"]
+#[allow(unreachable_pub, reason = "each test file uses its part of it")]
+mod detected;
 #[path = "matrix/made.rs"]
 mod made;
 #[path = "common/sim.rs"]
@@ -19,20 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use annals::ErrorKind;
 use annals::sim::{SimStorage, Storage as _};
+use detected::DETECTED;
 use made::{Answer, Answers, Made, WORKERS, ask, ask_writer, files, project};
 
 const SECTOR: usize = 512;
-/// What damage may be called.
-const DETECTED: [ErrorKind; 6] = [
-    ErrorKind::Corruption,
-    ErrorKind::DamagedTail,
-    ErrorKind::NewerFormat,
-    ErrorKind::NotAStore,
-    ErrorKind::NotFound,
-    ErrorKind::Io,
-];
 
 /// What is done to a file.
 #[derive(Debug, Clone)]

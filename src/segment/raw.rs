@@ -24,10 +24,10 @@ use crate::position::Position;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
 
-/// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
-/// behind those it sees by itself that all are read in order.
 /// Rows that are touched together before they are read one by one.
 pub(crate) const TOUCHED_TOGETHER: usize = 16;
+/// Bytes that the processor fetches at once, and how many such pieces of a record are touched ahead:
+/// behind those it sees by itself that all are read in order.
 const CACHE_LINE: usize = 64;
 const LINES_TOUCHED: usize = 8;
 
