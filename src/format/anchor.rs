@@ -21,7 +21,7 @@
 //! | 2136 | 8 | check: xxh3-64 of bytes 0 to 2135, seed = "ANNLANCH" ^ offset of the slot |
 //! | 2144 | 1952 | zero |
 
-use super::bytes::{Put, array, i64_at, is_zero, u64_at};
+use super::bytes::{Put, array, counter_at, i64_at, is_zero, u64_at};
 use super::header::newer;
 use super::leaf::{DIGEST_BYTES, Tree};
 use super::page::{self, Page};
@@ -86,9 +86,9 @@ impl Anchor {
             (is_zero(rest) && size <= durable).then_some(())?;
             let peaks = peaks.chunks_exact(DIGEST_BYTES).filter_map(|peak| array(peak, 0)).collect();
             Some(Read::Valid(Anchor {
-                seq: u64_at(fields, 24)?,
+                seq: counter_at(fields, 24)?,
                 log: LogId(array(fields, 32)?),
-                epoch: u64_at(fields, 48)?,
+                epoch: counter_at(fields, 48)?,
                 newest_base: Position::new(u64_at(fields, 56)?),
                 durable: Position::new(durable),
                 created_at: Timestamp::from_nanos(i64_at(fields, 80)?),

@@ -17,6 +17,15 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_le_bytes)
 }
 
+/// The last number that something which is counted on may have: a file that says more is damaged or was made up, and one
+/// more must not go round to zero.
+pub(crate) const COUNTER_MAX: u64 = u64::MAX >> 1;
+
+/// Reads a number that whoever writes next counts on from; `None` also if it is above [`COUNTER_MAX`].
+pub(crate) fn counter_at(bytes: &[u8], at: usize) -> Option<u64> {
+    u64_at(bytes, at).filter(|number| *number <= COUNTER_MAX)
+}
+
 pub(crate) fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
     array(bytes, at).map(i64::from_le_bytes)
 }
@@ -77,6 +86,11 @@ impl<'a> Take<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// As [`counter_at`].
+    pub(crate) fn counter(&mut self) -> Option<u64> {
+        self.u64().filter(|number| *number <= COUNTER_MAX)
+    }
+
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -96,4 +110,90 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     let tail = &bytes[bytes.len() - prefix..];
     words.map(|word| word.iter().fold(0u8, |sum, byte| sum | byte)).all(|sum| sum == 0)
         && tail.iter().fold(suffix, |sum, byte| sum | byte) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::anchor::Anchor;
+    use super::super::frame::{FrameHeader, HEADER_BYTES, HeaderRead, Kind};
+    use super::super::header::{Mode, SegmentHeader};
+    use super::super::leaf::Tree;
+    use super::super::slot::{Slot, State};
+    use super::COUNTER_MAX;
+    use crate::event::LogId;
+    use crate::limits;
+    use crate::position::Position;
+    use crate::time::Timestamp;
+
+    fn anchor(seq: u64, epoch: u64) -> bool {
+        let tree = Tree::from_peaks(0, Vec::new()).unwrap();
+        let (newest_base, durable) = (Position::new(1), Position::ORIGIN);
+        let anchor = Anchor {
+            seq,
+            log: LogId([1; 16]),
+            epoch,
+            newest_base,
+            durable,
+            created_at: Timestamp::from_nanos(1),
+            tree,
+        };
+        Anchor::read(&anchor.encode()[..], anchor.offset()).valid() == Some(anchor)
+    }
+
+    fn slot(seq: u64, epoch: u64, group_seq: u64) -> bool {
+        let slot = Slot {
+            seq,
+            log: LogId([1; 16]),
+            epoch,
+            base: Position::new(1),
+            state: State::Idle,
+            end_offset: 0,
+            end_position: Position::ORIGIN,
+            last_header_check: 0,
+            group_seq,
+            recorded_at: Timestamp::from_nanos(1),
+        };
+        Slot::read(&slot.encode(7)[..], 7, slot.offset()).valid() == Some(slot)
+    }
+
+    fn header(epoch: u64) -> bool {
+        let header = SegmentHeader {
+            mode: Mode::Synced,
+            log: LogId([1; 16]),
+            base: Position::new(1),
+            epoch,
+            salt: 7,
+            created_at: Timestamp::from_nanos(1),
+            segment_bytes: limits::SEGMENT_BYTES_MIN,
+        };
+        SegmentHeader::read(&header.encode()[..]).valid() == Some(header)
+    }
+
+    fn frame(group_seq: u64) -> bool {
+        let header = FrameHeader {
+            kind: Kind::Events,
+            flags: 0,
+            body_len: 0,
+            count: 1,
+            first: Position::new(1),
+            durable: Position::ORIGIN,
+            recorded_at: Timestamp::from_nanos(1),
+            group_seq,
+            prelude_crc: 0,
+            table_crc: 0,
+            check: 0,
+        };
+        let mut bytes = [0; HEADER_BYTES];
+        header.encode(&mut bytes, 7, 0);
+        matches!(FrameHeader::read(&bytes, 7, 0), HeaderRead::Valid(read) if read.group_seq == group_seq)
+    }
+
+    #[test]
+    fn what_cannot_be_counted_on_is_not_valid() {
+        let (last, beyond) = (COUNTER_MAX, COUNTER_MAX + 1);
+        assert!(anchor(last, last) && slot(last, last, last) && header(last) && frame(last));
+        assert!(!anchor(beyond, 1) && !anchor(1, beyond));
+        assert!(!slot(beyond, 1, 1) && !slot(1, beyond, 1) && !slot(1, 1, beyond));
+        assert!(!header(beyond) && !frame(beyond));
+    }
 }

@@ -39,7 +39,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::bytes::{Put, align_up, array, i64_at, is_zero, u16_at, u32_at, u64_at};
+use super::bytes::{Put, align_up, array, counter_at, i64_at, is_zero, u16_at, u32_at, u64_at};
 use super::leaf::BatchFacts;
 use super::prelude::Prelude;
 use super::record::Record;
@@ -182,7 +182,7 @@ impl FrameHeader {
             first: Position::new(u64_at(head, 16)?),
             durable: Position::new(u64_at(head, 24)?),
             recorded_at: Timestamp::from_nanos(i64_at(head, 32)?),
-            group_seq: u64_at(head, 40)?,
+            group_seq: counter_at(head, 40)?,
             prelude_crc: u32_at(head, 48)?,
             table_crc: u32_at(head, 52)?,
             check,

@@ -20,7 +20,7 @@
 //! | 88 | 8 | check: xxh3-64 of bytes 0 to 87, seed "ANNALRAW" |
 //! | 96 | 4000 | zero |
 
-use super::bytes::{Put, array, i64_at, u16_at, u32_at, u64_at};
+use super::bytes::{Put, array, counter_at, i64_at, u16_at, u32_at, u64_at};
 use super::page::{self, Page};
 use super::{FORMAT_VERSION, INCOMPATIBLE_KNOWN, PAGE_BYTES, Read};
 use crate::event::LogId;
@@ -96,7 +96,7 @@ impl SegmentHeader {
                 mode,
                 log: LogId(array(fields, 24)?),
                 base: Position::new(base),
-                epoch: u64_at(fields, 48)?,
+                epoch: counter_at(fields, 48)?,
                 salt: u64_at(fields, 56)?,
                 created_at: Timestamp::from_nanos(i64_at(fields, 64)?),
                 segment_bytes,

@@ -19,7 +19,7 @@
 //! | 96 | 8 | check: xxh3-64 of bytes 0 to 95, seed = salt ^ offset of the slot in the file |
 //! | 104 | 3992 | zero |
 
-use super::bytes::{Put, array, i64_at, u64_at};
+use super::bytes::{Put, array, counter_at, i64_at, u64_at};
 use super::page::{self, Page};
 use super::{PAGE_BYTES, Read};
 use crate::event::LogId;
@@ -104,15 +104,15 @@ impl Slot {
     pub(crate) fn read(page: &[u8], salt: u64, offset: u64) -> Read<Slot> {
         page::read(page, MAGIC, CHECK_AT, salt ^ offset, |fields| {
             Some(Read::Valid(Slot {
-                seq: u64_at(fields, 8)?,
+                seq: counter_at(fields, 8)?,
                 log: LogId(array(fields, 16)?),
-                epoch: u64_at(fields, 32)?,
+                epoch: counter_at(fields, 32)?,
                 base: Position::new(u64_at(fields, 40)?),
                 state: State::from_code(*fields.get(48)?)?,
                 end_offset: u64_at(fields, 56)?,
                 end_position: Position::new(u64_at(fields, 64)?),
                 last_header_check: u64_at(fields, 72)?,
-                group_seq: u64_at(fields, 80)?,
+                group_seq: counter_at(fields, 80)?,
                 recorded_at: Timestamp::from_nanos(i64_at(fields, 88)?),
             }))
         })

@@ -165,7 +165,7 @@ impl Footer {
             let magic: [u8; 8] = rest.array()?;
             let count = rest.u64()?;
             let times = [rest.i64()?, rest.i64()?, rest.i64()?, rest.i64()?];
-            let numbers = [rest.u64()?, rest.u64()?, rest.u64()?];
+            let numbers = [rest.u64()?, rest.u64()?, rest.counter()?];
             let blocks = rest.u32()?;
             let mode = match rest.u8()? {
                 1 => Mode::Synced,
@@ -179,7 +179,8 @@ impl Footer {
         };
         let (count, times, [frame_bytes, data_bytes, group_seq], blocks, mode, flags, epoch_count, section_count) =
             read(&mut rest).ok_or_else(|| Bad::new(0, "the fields of a footer", format!("{} bytes", fixed.len())))?;
-        let end = base.get().checked_add(count).filter(|_| count > 0 && count <= u64::from(super::terms::ROWS_MAX));
+        let begun = base > Position::ORIGIN && count > 0;
+        let end = base.get().checked_add(count).filter(|_| begun && count <= u64::from(super::terms::ROWS_MAX));
         let end = end.ok_or_else(|| Bad::new(8, "a number of events", count.to_string()))?;
         if u64::from(blocks) != count.div_ceil(u64::from(super::BLOCK_ROWS)) {
             return Err(Bad::new(72, format!("the blocks of {count} events"), blocks.to_string()));
@@ -187,7 +188,7 @@ impl Footer {
         let cut = || Bad::new(FIXED_BYTES as u64, "epochs, peaks and sections", "the end of the footer");
         let mut epochs = Vec::new();
         for _ in 0..epoch_count {
-            let (first, epoch) = rest.u64().zip(rest.u64()).ok_or_else(cut)?;
+            let (first, epoch) = rest.u64().zip(rest.counter()).ok_or_else(cut)?;
             let after = epochs.last().map_or(base.get(), |(last, _): &(Position, u64)| last.get() + 1);
             let fits = if epochs.is_empty() { first == base.get() } else { first >= after && first < end };
             if !fits {
