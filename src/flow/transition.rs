@@ -193,6 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn an_end_is_what_nothing_follows() {
+        for (from, may) in MAY_FOLLOW {
+            let Some(phase) = from else { continue };
+            assert_eq!(is_end(phase), may.is_empty(), "{phase}");
+        }
+    }
+
+    #[test]
+    fn only_what_brings_the_change_nearer_has_to_be_in_time() {
+        for step in TRANSITIONS {
+            assert_eq!(step.is_timed(), matches!(step.phase, Approved | Validated), "{step:?}");
+        }
+    }
+
+    #[test]
     fn the_page_shows_the_table() {
         let page = include_str!("../../docs/flow.md");
         assert!(page.contains(&picture()), "docs/flow.md has to hold this table:\n{}", picture());
