@@ -1,0 +1,184 @@
+//! What opening does with an end that nothing proves durable: what is whole is written again, what is torn is cut and
+//! kept, and the report says of both exactly what was done.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::sim::{Call, Crash, FailPlan, Fault, ManualClock, SimStorage};
+use annals::{Cut, Durability, NewEvent, Options, Query, Store};
+
+use common::sim;
+
+/// Where the frames of a raw segment begin: behind a header and two slots.
+const FIRST_OFFSET: usize = 3 * 4096;
+const WRITTEN: Durability = Durability::Written { sync_every: Duration::from_secs(3600) };
+
+fn options(clock: &Arc<ManualClock>, durability: Durability) -> Options {
+    sim::options(clock).sealing(false).durability(durability)
+}
+
+fn open(disk: &Arc<SimStorage>, durability: Durability) -> Store {
+    sim::open(disk, options(&sim::clock(), durability)).unwrap()
+}
+
+fn append(store: &Store, count: u64) {
+    let first = store.reader().tail().get() + 1;
+    let event = |number: u64| NewEvent::bytes("t", format!("note/n-{number}"), "", vec![number as u8; 300]);
+    store.append((first..first + count).map(event)).unwrap();
+}
+
+fn count(store: &Store) -> u64 {
+    store.reader().count(&Query::all()).unwrap()
+}
+
+fn raw(base: u64) -> PathBuf {
+    format!("log/{base:020}.raw").into()
+}
+
+fn quarantined(disk: &SimStorage) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = sim::files(disk);
+    files.retain(|(path, _)| path.starts_with("quarantine"));
+    files
+}
+
+#[test]
+fn what_is_whole_and_not_proven_is_written_again_and_counted() {
+    let disk = SimStorage::new();
+    let store = open(&disk, Durability::Synced);
+    append(&store, 3);
+    append(&store, 4);
+    append(&store, 2);
+    // Each frame says that those before it are durable; of the last, nothing does.
+    let killed = disk.snapshot();
+    let again = open(&killed, Durability::Synced);
+    assert_eq!((again.recovery().rewritten, again.recovery().clean, count(&again)), (2, false, 9));
+    again.close().unwrap();
+    let closed = open(&killed, Durability::Synced);
+    assert_eq!((closed.recovery().rewritten, closed.recovery().clean, count(&closed)), (0, true, 9));
+    drop(store);
+}
+
+/// A sync that fails while a store is made leaves a header in the page cache that is clean and not on the disk. Whichever
+/// call it was that failed, what is acknowledged afterwards lasts.
+#[test]
+fn after_a_failure_in_the_making_what_is_appended_lasts() {
+    for durability in [Durability::Synced, WRITTEN] {
+        let calls = {
+            let disk = SimStorage::new();
+            open(&disk, durability);
+            disk.call_count()
+        };
+        for failing in 0..calls {
+            let disk = SimStorage::new();
+            disk.fail(FailPlan::at(failing, Fault::Eio));
+            let made = sim::open(&disk, options(&sim::clock(), durability));
+            disk.heal();
+            let killed = disk.snapshot();
+            drop(made);
+            let store = open(&killed, durability);
+            append(&store, 3);
+            store.sync().unwrap();
+            let left = open(&killed.crash(Crash::None), durability);
+            assert_eq!(count(&left), 3, "{durability:?}, call {failing} failed");
+        }
+    }
+}
+
+/// Writes bytes where the segment's next frame would begin: the disk, that file before it is opened, and the offset.
+fn torn(disk: &Arc<SimStorage>, store: &Store, path: &Path, bytes: &[u8]) -> (Arc<SimStorage>, Vec<u8>, u64) {
+    let (torn, before) = (disk.snapshot(), sim::read(disk, path));
+    append(store, 1);
+    let after = sim::read(disk, path);
+    let changed = |at: &usize| *at >= FIRST_OFFSET && before.get(*at) != after.get(*at);
+    let offset = (0..after.len()).find(changed).unwrap() as u64;
+    sim::write(&torn, path, offset, bytes);
+    let was = sim::read(&torn, path);
+    (torn, was, offset)
+}
+
+#[test]
+fn a_torn_tail_is_cut_where_it_begins_and_kept_whole() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    append(&store, 3);
+    append(&store, 4);
+    let (killed, was, offset) = torn(&disk, &store, &raw(1), &[0xAB; 41]);
+    let again = open(&killed, WRITTEN);
+    let cut = again.recovery().cut.clone().unwrap();
+    let Cut { file, position, bytes, quarantine, reason, .. } = &cut;
+    assert_eq!((file, cut.offset, position.get(), *bytes), (&raw(1), offset, 8, 41));
+    assert_eq!(quarantine, &[PathBuf::from("quarantine").join(raw(1).file_name().unwrap())]);
+    assert!(reason.contains("nothing proves it was durable"), "{reason}");
+    assert!(again.recovery().to_string().contains("torn tail of 41 bytes cut at"), "{}", again.recovery());
+    assert!(sim::read(&killed, &quarantine[0]) == was, "it is kept byte for byte");
+    // Nothing is ever added to a file that was cut: what comes next stands in another.
+    assert_eq!(sim::read(&killed, &raw(1)).len() as u64, offset);
+    append(&again, 2);
+    assert_eq!((count(&again), again.segments().len()), (9, 2));
+    assert!(sim::read(&killed, &raw(8))[FIRST_OFFSET] != 0);
+    again.close().unwrap();
+    // Also after a loss of power, and nothing is cut twice.
+    let left = open(&killed.crash(Crash::None), WRITTEN);
+    assert_eq!((count(&left), left.recovery().cut.as_ref(), left.recovery().rewritten), (9, None, 0));
+    assert_eq!(quarantined(&killed.crash(Crash::None)), [(quarantine[0].clone(), was)]);
+}
+
+/// A segment of which nothing remains gives its name to the next, so the same name may be torn again: each is kept.
+#[test]
+fn a_name_that_is_torn_again_and_again_is_kept_each_time() {
+    let mut disk = SimStorage::new();
+    drop(open(&disk, WRITTEN));
+    let mut kept = Vec::new();
+    for time in 0..3 {
+        sim::write(&disk, &raw(1), FIRST_OFFSET as u64, &[0xA0 + time; 9]);
+        kept.push(sim::read(&disk, &raw(1)));
+        let store = open(&disk, WRITTEN);
+        let cut = store.recovery().cut.clone().unwrap();
+        assert_eq!((cut.file, cut.offset, cut.position.get(), cut.bytes), (raw(1), FIRST_OFFSET as u64, 1, 9));
+        assert_eq!(quarantined(&disk).into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), kept);
+        // Killed here.
+        disk = disk.snapshot();
+    }
+    let store = open(&disk, WRITTEN);
+    append(&store, 1);
+    assert_eq!((count(&store), quarantined(&disk).len()), (1, 3));
+}
+
+#[test]
+fn where_links_are_not_to_be_had_a_copy_is_kept() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    append(&store, 5);
+    let (killed, was, _) = torn(&disk, &store, &raw(1), &[0xCD; 100]);
+    killed.fail(FailPlan::every(Call::Link, Fault::Eio));
+    let again = open(&killed, WRITTEN);
+    let cut = again.recovery().cut.clone().unwrap();
+    killed.heal();
+    assert!(sim::read(&killed, &cut.quarantine[0]) == was, "a copy is the whole file");
+    assert_eq!(quarantined(&killed.crash(Crash::None)), [(cut.quarantine[0].clone(), was)], "and durable");
+    assert_eq!(count(&again), 5);
+    drop(store);
+}
+
+/// The next file was given its name, and its header never came to the disk.
+#[test]
+fn a_file_without_a_header_behind_a_tear_goes_too() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    append(&store, 5);
+    let (killed, was, offset) = torn(&disk, &store, &raw(1), &[0xCD; 100]);
+    sim::write(&killed, &raw(9), 0, &[0; 8192]);
+    let again = open(&killed, WRITTEN);
+    let cut = again.recovery().cut.clone().unwrap();
+    assert_eq!((cut.file, cut.offset, cut.bytes, cut.quarantine.len()), (raw(1), offset, 100, 2));
+    assert!(sim::read(&killed, &cut.quarantine[0]) == was && sim::read(&killed, &cut.quarantine[1]) == [0; 8192]);
+    assert!(!sim::files(&killed).iter().any(|(path, _)| *path == raw(9)), "it is gone from the log");
+    append(&again, 1);
+    assert_eq!(count(&again), 6);
+    drop(store);
+}
