@@ -1,11 +1,14 @@
-//! How much unit tests try. Miri is thousands of times slower than the machine, and gets as much less.
+//! How much unit tests try. Miri is thousands of times slower than the machine, and gets as much less; the switch
+//! `annals_few_trials` gives the machine as little, to see how long Miri will take.
 
 use proptest::test_runner::Config;
 
+const FEW: bool = cfg!(any(miri, annals_few_trials));
+
 /// Tests that go to every bit or length of something go to every so many-th of them.
-pub(crate) const STRIDE: usize = if cfg!(miri) { 1_009 } else { 1 };
+pub(crate) const STRIDE: usize = if FEW { 1_009 } else { 1 };
 
 /// A property test of so many cases.
 pub(crate) fn cases(count: u32) -> Config {
-    Config { cases: if cfg!(miri) { 4 } else { count }, ..Config::default() }
+    Config { cases: if FEW { 4 } else { count }, ..Config::default() }
 }
