@@ -128,6 +128,21 @@ fn a_torn_tail_is_cut_where_it_begins_and_kept_whole() {
     assert_eq!(quarantined(&killed.crash(Crash::None)), [(quarantine[0].clone(), was)]);
 }
 
+/// However far from each other: all of them are looked at.
+#[test]
+fn all_bytes_that_are_cut_are_counted() {
+    let disk = SimStorage::new();
+    let large = || options(&sim::clock(), WRITTEN).segment_bytes(8 << 20);
+    let store = sim::open(&disk, large()).unwrap();
+    append(&store, 2);
+    let (killed, _, offset) = torn(&disk, &store, &raw(1), &[0xAB; 10]);
+    sim::write(&killed, &raw(1), offset + (3 << 20), &[0xAB; 7]);
+    sim::write(&killed, &raw(1), offset + (5 << 20), &[0xAB; 5]);
+    let again = sim::open(&killed, large()).unwrap();
+    assert_eq!(again.recovery().cut.as_ref().unwrap().bytes, 22);
+    assert_eq!(count(&again), 2);
+}
+
 /// A segment of which nothing remains gives its name to the next, so the same name may be torn again: each is kept.
 #[test]
 fn a_name_that_is_torn_again_and_again_is_kept_each_time() {
@@ -214,6 +229,42 @@ fn after_a_recovery_that_failed_the_next_leaves_nothing_in_memory_alone() {
         }
     }
     assert!(failures > 50, "{failures}");
+}
+
+/// The page of a raw segment that holds the newer of its two slots, with its number; `None` if none was written. Their
+/// seq stands at byte 8.
+fn newer_slot(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let page = |number: usize| bytes.get(number * 4096..(number + 1) * 4096);
+    let seq = |page: &[u8]| u64::from_le_bytes(page[8..16].try_into().unwrap());
+    let slots = [1, 2].into_iter().filter_map(|number| Some((number, page(number)?)));
+    slots.filter(|(_, page)| page.iter().any(|byte| *byte != 0)).max_by_key(|(_, page)| seq(page))
+}
+
+/// It may be torn while it is written, and then the other one has to be there.
+#[test]
+fn a_slot_is_never_written_over_the_newer_of_the_two() {
+    let disk = SimStorage::with_trace();
+    let mut rewritten = 0;
+    for _ in 0..3 {
+        let store = open(&disk, WRITTEN);
+        append(&store, 60);
+        store.close().unwrap();
+    }
+    let trace = disk.trace();
+    for op in 0..trace.ops().len() as u64 {
+        let killed = trace.killed_after(op);
+        let before = sim::files(&killed);
+        // Held, for closing writes slots too.
+        let Ok(_store) = sim::open(&killed, options(&sim::clock(), WRITTEN)) else { continue };
+        for (path, was) in before.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "raw")) {
+            let is = sim::read(&killed, path);
+            let (Some((number, old)), Some((other, new))) = (newer_slot(was), newer_slot(&is)) else { continue };
+            assert!(old == &is[number * 4096..][..4096], "killed after {op}: {} lost its slot", path.display());
+            rewritten += u32::from(number != other);
+            assert!(number == other || new != old, "killed after {op}");
+        }
+    }
+    assert!(rewritten > 0, "no recovery wrote a slot");
 }
 
 #[test]

@@ -266,13 +266,13 @@ pub(super) fn kept(places: &[Place]) -> impl Iterator<Item = &Place> {
     let shape = places.iter().max_by_key(|place| place.offset).map(|place| place.shape);
     let mut older = places.iter().rev().filter(move |place| Some(place.shape) == shape).peekable();
     let newest = older.peek().map_or(0, |place| place.version);
-    let mut far = 0;
+    let mut far = 0u64;
     std::iter::from_fn(move || {
         loop {
             let place = older.next()?;
             let distance = |place: &Place| newest.saturating_sub(place.version);
             // Left out, the next one would have to lie within twice the distance of the last that stays.
-            let is_needed = older.peek().is_none_or(|next| distance(next) > 2 * far);
+            let is_needed = older.peek().is_none_or(|next| distance(next) > far.saturating_mul(2));
             if distance(place) == 0 || is_needed {
                 far = distance(place);
                 return Some(place);
