@@ -327,3 +327,40 @@ fn a_reader_of_what_was_left_joins_whoever_writes_after_a_repair() {
     assert_eq!(reader.version(&subject(60)).unwrap(), store.reader().version(&subject(60)).unwrap());
     assert_eq!(following.reader().tail().get(), 60);
 }
+
+/// Each form of harm to each sealed segment is told once, with the positions that the segment held and no others.
+#[test]
+fn a_sealed_segment_that_is_lost_is_told_once_with_its_positions() {
+    let (disk, last) = filled();
+    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
+    store.seal().unwrap();
+    store.close().unwrap();
+    let is_sealed = |path: &PathBuf| path.extension().is_some_and(|end| end == "seg");
+    let sealed: Vec<PathBuf> = sim::files(&disk).into_iter().map(|(path, _)| path).filter(is_sealed).collect();
+    let base = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    assert!(sealed.len() > 2, "{sealed:?}");
+    let behind = raw_files(&disk).first().map_or(last + 1, |(_, base)| *base);
+    let ends = sealed.iter().skip(1).map(base).chain([behind]);
+    for (path, end) in sealed.iter().zip(ends) {
+        type Harm<'a> = &'a dyn Fn(&SimStorage);
+        let len = sim::read(&disk, path).len() as u64;
+        let harms: [(&str, Harm<'_>); 4] = [
+            ("missing", &|disk| disk.remove(path).unwrap()),
+            ("a damaged header", &|disk| sim::write(disk, path, 40, &[7; 8])),
+            ("a damaged end", &|disk| sim::write(disk, path, len - 16, &[7; 8])),
+            ("cut short", &|disk| sim::truncate(disk, path, len / 2)),
+        ];
+        for (what, harm) in harms {
+            let hurt = disk.snapshot();
+            harm(&hurt);
+            let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
+            let store = sim::open_read_only(&hurt).unwrap();
+            let damage = store.damage();
+            let told: Vec<_> =
+                damage.iter().map(|one| one.positions.clone().map(|p| (p.start().get(), p.end().get()))).collect();
+            assert_eq!(told, [Some((base(path), end - 1))], "{what}: {damage:?}");
+            assert_eq!(lost_of(&store.reader().event(base(path)).unwrap_err()), (base(path), end - 1), "{what}");
+        }
+    }
+}
