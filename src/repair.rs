@@ -156,6 +156,7 @@ fn find_cut(storage: &dyn Storage, seen: &mut Look, report: &mut Repair) -> Resu
     let mut recorded_at = Timestamp::from_nanos(sealed_at);
     let reason = "events were lost, and a person accepted it".to_owned();
     for index in 0..seen.files.len() {
+        let next_base = seen.files.get(index + 1).map(|next| next.base);
         let file = &mut seen.files[index];
         if file.base != expected {
             let gap = CutPlan { file: index, path: file.path.clone(), offset: 0, next: expected, reason };
@@ -170,14 +171,14 @@ fn find_cut(storage: &dyn Storage, seen: &mut Look, report: &mut Repair) -> Resu
         let path = file.path.clone();
         file.scan = Some(scanned);
         if let Some(place) = bad {
-            let last = seen.last_known.max(place.last_after).max(expected);
+            let known_last = seen.last_known.max(place.last_after).max(expected);
+            let last = next_base.map_or(known_last, |base| Position::new(base.get() - 1).max(expected));
             let known = report.damage.iter().any(|known| known.file == path && known.offset >= place.offset);
             if !known && seen.cut.is_none() {
                 report.damage.push(place.bad.after(place.offset).corruption(&path).at(expected..=last));
             }
             return Ok(Some(CutPlan { file: index, path, offset: place.offset, next: expected, reason }));
         }
-        let next_base = seen.files.get(index + 1).map(|next| next.base);
         if next_base.is_some_and(|base| base != expected) {
             let file = &seen.files[index];
             return Ok(Some(CutPlan {

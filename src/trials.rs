@@ -1,9 +1,8 @@
-//! How much unit tests try. Miri is thousands of times slower than the machine, and gets as much less; the switch
-//! `annals_few_trials` gives the machine as little, to see how long Miri will take.
+//! How much unit tests try. Miri is thousands of times slower than the machine, and gets as much less.
 
 use proptest::test_runner::Config;
 
-const FEW: bool = cfg!(any(miri, annals_few_trials));
+const FEW: bool = cfg!(miri);
 
 /// Tests that go to every bit or length of something go to every so many-th of them.
 pub(crate) const STRIDE: usize = if FEW { 1_009 } else { 1 };

@@ -5,7 +5,8 @@
 
 mod common;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -363,4 +364,68 @@ fn a_sealed_segment_that_is_lost_is_told_once_with_its_positions() {
             assert_eq!(lost_of(&store.reader().event(base(path)).unwrap_err()), (base(path), end - 1), "{what}");
         }
     }
+}
+
+/// The same of raw segments, in a log of them alone and in one that begins with sealed ones; also of two at once.
+#[test]
+fn a_raw_segment_that_is_lost_is_told_once_with_its_positions() {
+    let (disk, last) = filled();
+    let half_sealed = disk.snapshot();
+    let store = sim::open(&half_sealed, sim::options(&sim::clock())).unwrap();
+    store.seal().unwrap();
+    let mut more = last;
+    while store.segments().len() < 7 {
+        more += 1;
+        store.append([event(more)]).unwrap();
+    }
+    store.close().unwrap();
+    for (disk, last) in [(disk, last), (half_sealed, more)] {
+        let files = raw_files(&disk);
+        assert!(files.len() > 2);
+        for harmed in (0..files.len()).flat_map(|one| (one..files.len()).map(move |other| [one, other])) {
+            for left in [None, Some(0), Some(100), Some(4096), Some(12_288), Some(20_000)] {
+                let hurt = disk.snapshot();
+                let mut ranges: Vec<Range<u64>> = Vec::new();
+                for index in BTreeSet::from(harmed) {
+                    let (path, base) = &files[index];
+                    match left {
+                        None => hurt.remove(path).unwrap(),
+                        Some(len) => sim::truncate(&hurt, path, len),
+                    }
+                    let end = files.get(index + 1).map_or(last + 1, |(_, base)| *base);
+                    match ranges.last_mut() {
+                        // Of two missing neighbours only ANCHOR says where the newest began.
+                        Some(before) if left.is_none() && before.end == *base && end <= last => before.end = end,
+                        _ => ranges.push(*base..end),
+                    }
+                }
+                let what = format!("{left:?} bytes left of {ranges:?}");
+                tells_exactly_what_is_lost(&hurt, last, &ranges, &what);
+            }
+        }
+    }
+}
+
+/// Whether the damage that is told and the positions that cannot be read are the same; each in one of the ranges, and
+/// those of one range told as one.
+fn tells_exactly_what_is_lost(disk: &Arc<SimStorage>, last: u64, ranges: &[Range<u64>], what: &str) {
+    let store = sim::open_read_only(disk).unwrap();
+    let reader = store.reader();
+    let lost: Vec<u64> = (1..=last).filter(|position| reader.event(*position).is_err()).collect();
+    let of_ranges = ranges.iter().filter_map(|range| {
+        let of_range: Vec<u64> = lost.iter().copied().filter(|position| range.contains(position)).collect();
+        Some((*of_range.first()?, *of_range.last()?))
+    });
+    let of_ranges: Vec<(u64, u64)> = of_ranges.collect();
+    assert_eq!(
+        of_ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>(),
+        lost.len() as u64,
+        "{what}: {lost:?}"
+    );
+    let damage = store.damage();
+    let mut told: Vec<_> =
+        damage.iter().filter_map(|one| one.positions.as_ref()).map(|p| (p.start().get(), p.end().get())).collect();
+    told.sort_unstable();
+    assert_eq!(told, of_ranges, "{what}: {damage:#?}");
+    assert_eq!(told.len(), damage.len(), "{what}");
 }

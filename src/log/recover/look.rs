@@ -4,18 +4,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::decide::{self, Verdict};
+use super::{told, walk};
 use crate::error::{Corruption, Error, Result, newer_format};
 use crate::event::LogId;
 use crate::format::anchor::Anchor;
 use crate::format::frame::{FIRST_OFFSET, SegmentFacts};
-use crate::format::header::{Mode, SegmentHeader};
+use crate::format::header::SegmentHeader;
 use crate::format::slot::{self, Slot, State};
 use crate::format::{PAGE_BYTES, Read};
 use crate::io::{File, Mode as Open, Storage, read_to_end_of};
 use crate::log::files;
 use crate::position::Position;
-use crate::segment::scan::{self, BadKind, BadPlace, Scan};
+use crate::segment::scan::Scan;
 use crate::segment::sealed::{Ends, Unfit};
 use crate::time::Timestamp;
 
@@ -112,7 +112,7 @@ fn corruption(
 }
 
 impl Look {
-    fn corrupt(&mut self, corruption: Corruption) {
+    pub(super) fn corrupt(&mut self, corruption: Corruption) {
         self.damage.push(Damage { corruption, is_tail: false });
     }
 
@@ -124,9 +124,16 @@ impl Look {
     }
 }
 
-/// A raw file with a valid header, or its path, what is wrong with it, and whether the header is
-/// zeros or cut short. Whether that is damage or part of a legal tear is known once the rest was read.
-type Head = std::result::Result<RawFile, (PathBuf, Corruption, bool)>;
+/// A raw file without a valid header. Whether that is damage or part of a legal tear is known once the rest was read.
+pub(super) struct Headless {
+    pub(super) base: Position,
+    pub(super) path: PathBuf,
+    pub(super) corruption: Corruption,
+    /// The header is zeros or cut short.
+    pub(super) may_be_torn: bool,
+}
+
+pub(super) type Head = std::result::Result<RawFile, Headless>;
 
 fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> {
     let path = files::raw(base);
@@ -136,14 +143,13 @@ fn read_head(storage: &dyn Storage, log: LogId, base: Position) -> Result<Head> 
     let mut pages = vec![0; 3 * PAGE_BYTES];
     let got = read_to_end_of(&*file, &mut pages, 0).map_err(failed)?;
     pages.truncate(got);
-    let bad = |corruption, torn| Ok(Err((path.clone(), corruption, torn)));
+    let bad = |corruption, may_be_torn| Ok(Err(Headless { base, path: path.clone(), corruption, may_be_torn }));
     let header = match SegmentHeader::read(&pages) {
         Read::Valid(header) => header,
         Read::Newer { version } => return Err(newer_format(version)),
         Read::Zero => return bad(corruption(&path, 0, "a segment header", "zeros"), true),
         Read::Bad(why) => {
-            let torn = got < PAGE_BYTES;
-            return bad(why.corruption(&path), torn);
+            return bad(why.corruption(&path), got < PAGE_BYTES);
         }
     };
     if header.base != base || header.log != log {
@@ -193,11 +199,12 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     let headless = first_bad.map(|index| heads.split_off(index)).unwrap_or_default();
     look.files = heads.into_iter().flatten().collect();
     check_names(&mut look, anchor, sealed_next, &raw);
-    walk(&mut look)?;
+    walk::walk(&mut look)?;
     check_lengths(&mut look);
-    judge_headless(&mut look, headless);
-    check_reach(&mut look, anchor);
+    walk::judge_headless(&mut look, headless)?;
     look.last_known = look.last_known.max(look.proven).max(look.tail);
+    told::tell(&mut look, &raw);
+    check_reach(&mut look, anchor);
     Ok(look)
 }
 
@@ -280,138 +287,6 @@ fn check_lengths(look: &mut Look) {
         }
     }
     found.into_iter().for_each(|corruption| look.corrupt(corruption));
-}
-
-/// Finds where each file ends: by its slot where that settles it, else by its frames. Stops moving
-/// the tail at the first bad place, and reads on for evidence.
-fn walk(look: &mut Look) -> Result<()> {
-    let count = look.files.len();
-    let start = look.files.iter().rposition(|file| file.base.get() <= look.proven.get().saturating_add(1)).unwrap_or(0);
-    let mut first_bad: Option<(usize, BadPlace, Position)> = None;
-    for index in 0..count {
-        let next_base = look.files.get(index + 1).map(|file| file.base);
-        let file = &mut look.files[index];
-        if let (true, Some(slot), Some(base)) = (index < start, file.slot, next_base)
-            && slot.state.is_final()
-            && slot.end_position.next() == base
-            && slot.end_offset <= file.len
-        {
-            // Durable by its own slot and by what follows; its bytes are checked when they are read.
-            (file.end, file.next) = (slot.end_offset, base);
-            if first_bad.is_none() {
-                (look.tail, look.recorded_at, look.group_seq) = (slot.end_position, slot.recorded_at, slot.group_seq);
-            }
-            continue;
-        }
-        let from = match file.slot {
-            Some(slot) if slot.end_offset <= file.len && slot.end_offset >= FIRST_OFFSET => scan::From {
-                offset: slot.end_offset,
-                next: slot.end_position.next(),
-                last_check: slot.last_header_check,
-                group_seq: slot.group_seq,
-            },
-            _ => scan::From::start(file.base),
-        };
-        let scanned = scan::scan(&*file.file, file.facts(), from, |_, _| Ok(()))
-            .map_err(|error| Error::io(format_args!("read {}", file.path.display()), error))?;
-        (file.end, file.next) = (scanned.end, scanned.next);
-        look.proven = look.proven.max(scanned.durable);
-        let slot_time = file.slot.map(|slot| slot.recorded_at);
-        let recorded_at = scanned.recorded_at.or(slot_time);
-        let mut bad = scanned.bad.clone();
-        if bad.is_none()
-            && let Some(base) = next_base
-            && scanned.next != base
-        {
-            let found = crate::format::Bad::new(
-                0,
-                format!("frames up to position {}", base.get() - 1),
-                format!("the end before position {}", scanned.next),
-            );
-            bad = Some(BadPlace {
-                offset: scanned.end,
-                kind: BadKind::ZeroHeader,
-                bad: found,
-                // A Synced log begins a segment only when the one before it is durable.
-                durable_after: match file.header.mode {
-                    Mode::Synced => Position::new(base.get() - 1),
-                    Mode::Written => Position::ORIGIN,
-                },
-                last_after: Position::ORIGIN,
-            });
-        }
-        if first_bad.is_none() {
-            look.tail = Position::new(scanned.next.get() - 1);
-            look.recorded_at = recorded_at.map_or(look.recorded_at, |time| time.max(look.recorded_at));
-            look.group_seq = look.group_seq.max(scanned.group_seq);
-        } else {
-            look.last_known = look.last_known.max(Position::new(scanned.next.get() - 1));
-        }
-        if let Some(place) = bad {
-            look.proven = look.proven.max(place.durable_after);
-            look.last_known = look.last_known.max(place.last_after);
-            let next = scanned.next;
-            first_bad.get_or_insert((index, place, next));
-        }
-        file.scan = Some(scanned);
-    }
-    if let Some((index, place, next)) = first_bad {
-        judge(look, index, place, next);
-    }
-    Ok(())
-}
-
-fn judge(look: &mut Look, index: usize, place: BadPlace, next: Position) {
-    let file = &look.files[index];
-    let past_slot = file.slot.is_some_and(|slot| slot.end_offset > place.offset);
-    let proven = look.proven >= next || past_slot;
-    let (path, mode) = (file.path.clone(), file.header.mode);
-    let last = look.last_known.max(look.proven).max(place.last_after).max(next);
-    let bad = place.bad.after(place.offset).corruption(&path).at(next..=last);
-    match decide::judge(proven, mode, place.kind) {
-        Verdict::Torn => {
-            let reason = decide::reason(place.kind).to_owned();
-            look.cut = Some(CutPlan { file: index, path, offset: place.offset, next, reason });
-        }
-        Verdict::DamagedTail => look.damage.push(Damage { corruption: bad, is_tail: true }),
-        Verdict::Corruption => look.corrupt(bad),
-    }
-}
-
-/// Files from the first one on that has no valid header: part of a legal tear, or damage.
-fn judge_headless(look: &mut Look, headless: Vec<Head>) {
-    let count = look.files.len();
-    let sealed = look.sealed.last().map(|file| file.ends.footer.mode);
-    let mode = look.files.last().map(|file| file.header.mode).or(sealed);
-    let before_written = mode.is_none_or(|mode| mode == Mode::Written);
-    for (index, head) in headless.into_iter().enumerate() {
-        match head {
-            Ok(file) => {
-                // A whole file behind one without a header: it proves the one before it, unless torn.
-                if look.cut.is_some() {
-                    look.headless.push(file.path);
-                } else {
-                    look.last_known = look.last_known.max(file.base);
-                    look.behind.push(file);
-                }
-            }
-            Err((path, corruption, zeros)) => {
-                let base = look.tail.next();
-                let legal = zeros && before_written && look.proven < base && look.damage.is_empty();
-                if legal {
-                    if look.cut.is_none() {
-                        let reason = "a segment lost its header, and nothing proves it was durable".to_owned();
-                        look.cut =
-                            Some(CutPlan { file: count + index, path: path.clone(), offset: 0, next: base, reason });
-                    }
-                    look.headless.push(path);
-                } else {
-                    let last = look.last_known.max(look.proven).max(base);
-                    look.corrupt(corruption.at(base..=last));
-                }
-            }
-        }
-    }
 }
 
 /// Whether the log reaches as far as slots and ANCHOR say it did.

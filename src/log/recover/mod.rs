@@ -6,3 +6,5 @@
 pub(crate) mod act;
 pub(crate) mod decide;
 pub(crate) mod look;
+mod told;
+mod walk;

@@ -1,0 +1,92 @@
+//! What is told of the damage: each loss once, with its positions up to where the log can be read again.
+
+use std::mem;
+use std::ops::RangeInclusive;
+
+use super::look::{Damage, Look, RawFile};
+use crate::error::Corruption;
+use crate::log::files;
+use crate::position::Position;
+
+/// Ends the positions of each damage before the next raw file (`bases` are their names, ascending), leaves out what
+/// another damage tells already, and adds what no segment holds and nothing tells.
+pub(super) fn tell(look: &mut Look, bases: &[Position]) {
+    if look.damage.is_empty() {
+        return;
+    }
+    for mut damage in mem::take(&mut look.damage) {
+        let positions = damage.corruption.positions.take();
+        damage.corruption.positions = positions.map(|lost| up_to_next(&lost, bases));
+        add(&mut look.damage, damage);
+    }
+    for (between, before) in not_held(look) {
+        let (mut first, end) = (*between.start(), between.end().next());
+        while first < end {
+            let told = || look.damage.iter().filter_map(|damage| damage.corruption.positions.as_ref());
+            if let Some(lost) = told().find(|lost| lost.contains(&first)) {
+                first = lost.end().next();
+                continue;
+            }
+            let next = told().map(|lost| *lost.start()).filter(|start| *start > first).fold(end, Position::min);
+            let last = Position::new(next.get() - 1);
+            let corruption = missing(look, before, first, last);
+            look.damage.push(Damage { corruption, is_tail: false });
+            first = next;
+        }
+    }
+}
+
+fn up_to_next(lost: &RangeInclusive<Position>, bases: &[Position]) -> RangeInclusive<Position> {
+    let (first, last) = (*lost.start(), *lost.end());
+    let next = bases.iter().find(|base| **base > first);
+    first..=next.map_or(last, |next| last.min(Position::new(next.get() - 1)))
+}
+
+fn add(told: &mut Vec<Damage>, damage: Damage) {
+    let covers = |known: &&mut Damage| match (&known.corruption.positions, &damage.corruption.positions) {
+        (Some(known), Some(lost)) => known.contains(lost.start()) && known.contains(lost.end()),
+        _ => false,
+    };
+    match told.iter_mut().find(covers) {
+        Some(known) => known.is_tail &= damage.is_tail,
+        None => told.push(damage),
+    }
+}
+
+/// Positions between what the segments hold, and behind it up to where the log is proven to have reached; with the raw
+/// file, by its index, that ends before them.
+fn not_held(look: &Look) -> Vec<(RangeInclusive<Position>, Option<usize>)> {
+    let sealed = look.sealed.iter().map(|file| (file.ends.footer.base, file.ends.footer.next(), None));
+    let raw = raw_files(look).enumerate().map(|(index, file)| (file.base, file.next, Some(index)));
+    let reach = look.proven.next();
+    let mut found = Vec::new();
+    let (mut expected, mut before) = (Position::new(1), None);
+    for (base, next, file) in sealed.chain(raw).chain([(reach, reach, None)]) {
+        if expected < base {
+            found.push((expected..=Position::new(base.get() - 1), before));
+        }
+        if next > expected {
+            (expected, before) = (next, file);
+        }
+    }
+    found
+}
+
+fn raw_files(look: &Look) -> impl Iterator<Item = &RawFile> {
+    look.files.iter().chain(&look.behind)
+}
+
+/// What there is to say of positions that no segment holds: the file before them ends too early, or theirs is missing.
+fn missing(look: &Look, before: Option<usize>, first: Position, last: Position) -> Corruption {
+    let whole =
+        |file: &RawFile| file.slot.is_some_and(|slot| slot.state.is_final() && slot.end_position.next() == first);
+    let short = before.and_then(|index| raw_files(look).nth(index)).filter(|file| file.next == first && !whole(file));
+    match short {
+        Some(file) => {
+            let expected = format!("frames up to position {last}");
+            Corruption::new(&file.path, file.end, expected, format!("the end before position {first}"))
+        }
+        None => Corruption::new(files::raw(first), 0, format!("a segment from {first} on"), "no such file"),
+    }
+    .at(first..=last)
+}
