@@ -60,13 +60,9 @@ pub(crate) fn verify(
     };
     let mut expected = Position::new(1);
     for (segment, end, next) in &ends {
-        if segment.base() != expected {
-            work.damage(Corruption::new(
-                segment.path(),
-                40,
-                format!("base {expected}"),
-                format!("base {}", segment.base()),
-            ));
+        if segment.base() != expected && !work.is_told(expected) {
+            let (path, base) = (segment.path(), segment.base());
+            work.damage(Corruption::new(path, 40, format!("base {expected}"), format!("base {base}")));
         }
         match segment {
             Segment::Raw(raw) => work.raw(raw, *end, *next, progress)?,
@@ -74,7 +70,7 @@ pub(crate) fn verify(
         }
         expected = *next;
     }
-    if expected.get() <= tail.get() {
+    if expected.get() <= tail.get() && !work.is_told(expected) {
         work.damage(Corruption::new(
             crate::log::files::LOG,
             0,
@@ -137,12 +133,25 @@ fn read_anchor(log: &Log) -> Result<Option<Anchor>> {
 }
 
 impl Work<'_> {
-    /// Notes damage once; what opening found already covers the same place.
+    /// Notes damage once. What opening found at the same place may have been lost up to the end of the segment; here it
+    /// is known what can be read behind it.
     fn damage(&mut self, corruption: Corruption) {
-        let known = |other: &Corruption| other.file == corruption.file && other.offset == corruption.offset;
-        if !self.found.damage.iter().any(known) {
+        let same = |known: &&mut Corruption| known.file == corruption.file && known.offset == corruption.offset;
+        let Some(known) = self.found.damage.iter_mut().find(same) else {
             self.found.damage.push(corruption);
+            return;
+        };
+        if let (Some(wide), Some(lost)) = (&known.positions, corruption.positions)
+            && wide.start() == lost.start()
+            && wide.end() > lost.end()
+        {
+            known.positions = Some(lost);
         }
+    }
+
+    /// Whether it is told already that the log lost this position.
+    fn is_told(&self, position: Position) -> bool {
+        self.found.damage.iter().filter_map(|known| known.positions.as_ref()).any(|lost| lost.contains(&position))
     }
 
     /// A raw segment, or the sealed one that took its place meanwhile.

@@ -428,4 +428,41 @@ fn tells_exactly_what_is_lost(disk: &Arc<SimStorage>, last: u64, ranges: &[Range
     told.sort_unstable();
     assert_eq!(told, of_ranges, "{what}: {damage:#?}");
     assert_eq!(told.len(), damage.len(), "{what}");
+    let checked = store.verify(|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(checked.damage, damage, "{what}");
+}
+
+/// Damage inside a segment costs the events of one frame at most, and a full check says of which: in the newest segment
+/// too, of which opening can only say that nothing from there on is certain.
+#[test]
+fn a_check_tells_the_events_of_a_damaged_frame_and_no_others() {
+    const OF_A_FRAME: u64 = 4;
+    let (disk, _) = filled();
+    let store = sim::open(&disk, sim::options(&sim::clock())).unwrap();
+    for _ in 0..2 * OF_A_FRAME {
+        store.append((1..=OF_A_FRAME).map(event)).unwrap();
+    }
+    let last = store.reader().tail().get();
+    let left_open = disk.snapshot();
+    left_open.remove(Path::new("LIVE")).unwrap();
+    store.close().unwrap();
+    for (path, base) in raw_files(&disk) {
+        let len = sim::read(&disk, &path).len() as u64;
+        for (disk, harmed) in [(&disk, 13_000), (&disk, len - 4_000), (&left_open, 13_000), (&left_open, len - 4_000)] {
+            let hurt = disk.snapshot();
+            sim::write(&hurt, &path, harmed, &[0xA5; 4]);
+            let store = sim::open_read_only(&hurt).unwrap();
+            let reader = store.reader();
+            let lost: Vec<u64> = (1..=last).filter(|position| reader.event(*position).is_err()).collect();
+            let damage = store.verify(|_| ControlFlow::Continue(())).unwrap().damage;
+            let [one] = &damage[..] else { panic!("{path:?}: {damage:?}") };
+            let told = one.positions.clone().unwrap();
+            let (first, end) = (told.start().get(), told.end().get());
+            assert!(!lost.is_empty() && first >= base && end - first < OF_A_FRAME, "{path:?}: {lost:?}, {one:?}");
+            assert!(
+                lost.iter().all(|position| told.contains(&Position::new(*position))),
+                "{path:?}: {lost:?}, {one:?}"
+            );
+        }
+    }
 }
