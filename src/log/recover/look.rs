@@ -198,13 +198,11 @@ pub(crate) fn look(storage: &dyn Storage, log: LogId, anchor: Option<&Anchor>) -
     let first_bad = heads.iter().position(std::result::Result::is_err);
     let headless = first_bad.map(|index| heads.split_off(index)).unwrap_or_default();
     look.files = heads.into_iter().flatten().collect();
-    check_names(&mut look, anchor, sealed_next, &raw);
+    check_names(&mut look, anchor, &raw);
     walk::walk(&mut look)?;
-    check_lengths(&mut look);
     walk::judge_headless(&mut look, headless)?;
     look.last_known = look.last_known.max(look.proven).max(look.tail);
-    told::tell(&mut look, &raw);
-    check_reach(&mut look, anchor);
+    told::tell(&mut look, anchor, &raw);
     Ok(look)
 }
 
@@ -246,16 +244,9 @@ fn look_at_sealed(look: &mut Look, storage: &dyn Storage, log: LogId, listing: &
     Ok(())
 }
 
-/// Whether the names follow each other without a gap, as far as names and slots can tell.
-fn check_names(look: &mut Look, anchor: Option<&Anchor>, start: Position, bases: &[Position]) {
-    if let Some(first) = bases.first().filter(|first| **first != start) {
-        let missing = start..=Position::new(first.get() - 1);
-        let file = files::raw(start);
-        let known = |damage: &Damage| damage.corruption.positions.as_ref().is_some_and(|known| known == &missing);
-        if !look.damage.iter().any(known) {
-            look.corrupt(corruption(&file, 0, format!("a segment from {start} on"), "no such file").at(missing));
-        }
-    }
+/// Whether the files are there that ANCHOR and final slots speak of. Gaps that nobody speaks of are found by what the
+/// files hold.
+fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
     let sealed = look.sealed.last().map_or(Position::ORIGIN, |file| file.ends.footer.base);
     let newest = bases.last().copied().unwrap_or(sealed);
     if let Some(anchor) = anchor.filter(|anchor| anchor.newest_base > newest) {
@@ -274,37 +265,4 @@ fn check_names(look: &mut Look, anchor: Option<&Anchor>, start: Position, bases:
         }
     }
     found.into_iter().for_each(|corruption| look.corrupt(corruption));
-}
-
-/// Whether the files are as long as their slots say. What their frames still hold is known.
-fn check_lengths(look: &mut Look) {
-    let mut found = Vec::new();
-    for file in &look.files {
-        if let Some(slot) = file.slot.filter(|slot| slot.end_offset > file.len) {
-            let expected = format!("frames up to byte {}", slot.end_offset);
-            let short = corruption(&file.path, file.len, expected, format!("the end after {} bytes", file.len));
-            found.push(short.at(file.next..=slot.end_position.max(file.next)));
-        }
-    }
-    found.into_iter().for_each(|corruption| look.corrupt(corruption));
-}
-
-/// Whether the log reaches as far as slots and ANCHOR say it did.
-fn check_reach(look: &mut Look, anchor: Option<&Anchor>) {
-    if !look.damage.is_empty() || look.tail >= look.proven {
-        return;
-    }
-    let path = look.files.last().map_or_else(|| files::raw(Position::new(1)), |file| file.path.clone());
-    let offset = look.files.last().map_or(0, |file| file.end);
-    let by =
-        if anchor.is_some_and(|anchor| anchor.durable == look.proven) { "ANCHOR" } else { "a slot or later frame" };
-    let bad = corruption(
-        &path,
-        offset,
-        format!("events up to position {}, which {by} says were durable", look.proven),
-        format!("the end at position {}", look.tail),
-    );
-    let missing = look.tail.next()..=look.proven;
-    look.cut = None;
-    look.corrupt(bad.at(missing));
 }

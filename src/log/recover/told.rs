@@ -5,15 +5,13 @@ use std::ops::RangeInclusive;
 
 use super::look::{Damage, Look, RawFile};
 use crate::error::Corruption;
+use crate::format::anchor::Anchor;
 use crate::log::files;
 use crate::position::Position;
 
 /// Ends the positions of each damage before the next raw file (`bases` are their names, ascending), leaves out what
 /// another damage tells already, and adds what no segment holds and nothing tells.
-pub(super) fn tell(look: &mut Look, bases: &[Position]) {
-    if look.damage.is_empty() {
-        return;
-    }
+pub(super) fn tell(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
     for mut damage in mem::take(&mut look.damage) {
         let positions = damage.corruption.positions.take();
         damage.corruption.positions = positions.map(|lost| up_to_next(&lost, bases));
@@ -28,8 +26,7 @@ pub(super) fn tell(look: &mut Look, bases: &[Position]) {
                 continue;
             }
             let next = told().map(|lost| *lost.start()).filter(|start| *start > first).fold(end, Position::min);
-            let last = Position::new(next.get() - 1);
-            let corruption = missing(look, before, first, last);
+            let corruption = missing(look, anchor, before, first..=Position::new(next.get() - 1));
             look.damage.push(Damage { corruption, is_tail: false });
             first = next;
         }
@@ -54,7 +51,7 @@ fn add(told: &mut Vec<Damage>, damage: Damage) {
 }
 
 /// Positions between what the segments hold, and behind it up to where the log is proven to have reached; with the raw
-/// file, by its index, that ends before them.
+/// file, by its index, that ends before them. Where the log is to be cut, it ends.
 fn not_held(look: &Look) -> Vec<(RangeInclusive<Position>, Option<usize>)> {
     let sealed = look.sealed.iter().map(|file| (file.ends.footer.base, file.ends.footer.next(), None));
     let raw = raw_files(look).enumerate().map(|(index, file)| (file.base, file.next, Some(index)));
@@ -73,20 +70,27 @@ fn not_held(look: &Look) -> Vec<(RangeInclusive<Position>, Option<usize>)> {
 }
 
 fn raw_files(look: &Look) -> impl Iterator<Item = &RawFile> {
-    look.files.iter().chain(&look.behind)
+    let end = look.cut.as_ref().map_or(usize::MAX, |plan| plan.file + 1);
+    look.files.iter().chain(&look.behind).take(end)
 }
 
-/// What there is to say of positions that no segment holds: the file before them ends too early, or theirs is missing.
-fn missing(look: &Look, before: Option<usize>, first: Position, last: Position) -> Corruption {
-    let whole =
+/// What there is to say of positions that no segment holds: their file is missing, or the one before them ends early.
+fn missing(look: &Look, anchor: Option<&Anchor>, before: Option<usize>, lost: RangeInclusive<Position>) -> Corruption {
+    let (first, last) = (*lost.start(), *lost.end());
+    let is_whole =
         |file: &RawFile| file.slot.is_some_and(|slot| slot.state.is_final() && slot.end_position.next() == first);
-    let short = before.and_then(|index| raw_files(look).nth(index)).filter(|file| file.next == first && !whole(file));
-    match short {
-        Some(file) => {
-            let expected = format!("frames up to position {last}");
-            Corruption::new(&file.path, file.end, expected, format!("the end before position {first}"))
-        }
-        None => Corruption::new(files::raw(first), 0, format!("a segment from {first} on"), "no such file"),
-    }
-    .at(first..=last)
+    let before = before.and_then(|index| raw_files(look).nth(index));
+    let short = before.filter(|file| file.next == first && !is_whole(file));
+    let (path, offset) = short.map_or_else(|| (files::raw(first), 0), |file| (file.path.clone(), file.end));
+    let (expected, found) = if last == look.proven {
+        let is_anchor = anchor.is_some_and(|anchor| anchor.durable == last);
+        let by = if is_anchor { "ANCHOR" } else { "a slot or later frame" };
+        let end = Position::new(first.get() - 1);
+        (format!("events up to position {last}, which {by} says were durable"), format!("the end at position {end}"))
+    } else if short.is_some() {
+        (format!("frames up to position {last}"), format!("the end before position {first}"))
+    } else {
+        (format!("a segment from {first} on"), "no such file".to_owned())
+    };
+    Corruption::new(&path, offset, expected, found).at(lost)
 }
