@@ -33,7 +33,13 @@ fn event(number: u64) -> NewEvent {
 /// Four raw segments in batches of one to four events, closed; and the number of events.
 fn filled() -> (Arc<SimStorage>, u64) {
     let disk = SimStorage::new();
-    let store = sim::open(&disk, sim::options(&sim::clock()).sealing(false)).unwrap();
+    let last = fill(&disk);
+    (disk, last)
+}
+
+/// Makes a log of four raw segments; returns its last position.
+fn fill(disk: &Arc<SimStorage>) -> u64 {
+    let store = sim::open(disk, sim::options(&sim::clock()).sealing(false)).unwrap();
     let mut last = 0;
     while store.segments().len() < 4 {
         let batch = 1 + last % 4;
@@ -42,7 +48,7 @@ fn filled() -> (Arc<SimStorage>, u64) {
     }
     assert_eq!(store.segments().len(), 4);
     store.close().unwrap();
-    (disk, last)
+    last
 }
 
 /// The raw files with their first positions, ascending.
@@ -464,5 +470,27 @@ fn a_check_tells_the_events_of_a_damaged_frame_and_no_others() {
                 "{path:?}: {lost:?}, {one:?}"
             );
         }
+    }
+}
+
+/// A segment that bears the name of another, or belongs to another log, is damage where it stands; the rest is read.
+#[test]
+fn a_segment_of_another_place_or_log_is_no_part_of_this_one() {
+    let (disk, last) = filled();
+    let foreign = SimStorage::new();
+    // Another number for it than for the first.
+    foreign.random();
+    fill(&foreign);
+    let files = raw_files(&disk);
+    let [_, (path, base), (other, next), ..] = &files[..] else { panic!("{files:?}") };
+    assert!(sim::read(&disk, path) != sim::read(&foreign, path), "two logs are not the same");
+    for (what, bytes) in [("moved", sim::read(&disk, other)), ("of another log", sim::read(&foreign, path))] {
+        let hurt = disk.snapshot();
+        hurt.remove(path).unwrap();
+        hurt.open(path, annals::sim::Mode::Create).unwrap();
+        sim::write(&hurt, path, 0, &bytes);
+        let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
+        tells_exactly_what_is_lost(&hurt, last, &[*base..*next], what);
     }
 }

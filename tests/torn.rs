@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use annals::sim::{Call, Crash, FailPlan, Fault, ManualClock, SimStorage};
-use annals::{Cut, Durability, NewEvent, Options, Query, Store};
+use annals::{Cut, Durability, ErrorKind, NewEvent, Options, Query, Store};
 
 use common::sim;
 
@@ -57,6 +57,9 @@ fn what_is_whole_and_not_proven_is_written_again_and_counted() {
     let killed = disk.snapshot();
     let again = open(&killed, Durability::Synced);
     assert_eq!((again.recovery().rewritten, again.recovery().clean, count(&again)), (2, false, 9));
+    // Now a slot says so of all of them; the log was not closed for that.
+    let proven = open(&killed.snapshot(), Durability::Synced);
+    assert_eq!((proven.recovery().rewritten, proven.recovery().clean, count(&proven)), (0, false, 9));
     again.close().unwrap();
     let closed = open(&killed, Durability::Synced);
     assert_eq!((closed.recovery().rewritten, closed.recovery().clean, count(&closed)), (0, true, 9));
@@ -288,5 +291,37 @@ fn a_recovery_that_fails_and_is_done_again_keeps_a_tear_once() {
         let most = if whole.call_at(call) == Some(Call::Link) { 2 } else { 1 };
         assert!((1..=most).contains(&kept.len()), "call {call} failed: kept {} times", kept.len());
         assert!(kept.iter().all(|(_, bytes)| *bytes == was), "call {call} failed");
+    }
+}
+
+/// Of a newest segment that nothing proves durable a crash leaves a header, zeros, or less than a page. A whole page of
+/// something else was not left by a crash.
+#[test]
+fn a_header_that_is_short_or_zero_is_a_tear_and_a_damaged_one_is_not() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    while store.segments().len() < 2 {
+        append(&store, 10);
+    }
+    let first = store.segments()[1].first.get();
+    let killed = disk.snapshot();
+    drop(store);
+    let len = sim::read(&killed, &raw(first)).len();
+    for left in [0, 1, 100, 4095] {
+        let torn = killed.snapshot();
+        sim::truncate(&torn, &raw(first), left);
+        let store = open(&torn, WRITTEN);
+        let cut = store.recovery().cut.clone().map(|cut| cut.file);
+        assert_eq!((count(&store), cut), (first - 1, Some(raw(first))), "{left} bytes left");
+    }
+    let zeros = killed.snapshot();
+    sim::write(&zeros, &raw(first), 0, &[0; 4096]);
+    assert_eq!(count(&open(&zeros, WRITTEN)), first - 1);
+    for left in [4096, 4097, len as u64] {
+        let damaged = killed.snapshot();
+        sim::truncate(&damaged, &raw(first), left);
+        sim::write(&damaged, &raw(first), 50, &[0xFF; 4]);
+        let refused = sim::open(&damaged, options(&sim::clock(), WRITTEN)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corruption, "{left} bytes left: {refused}");
     }
 }
