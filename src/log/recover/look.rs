@@ -213,14 +213,6 @@ fn look_at_sealed(look: &mut Look, storage: &dyn Storage, log: LogId, listing: &
         let path = files::sealed(*base);
         match Ends::read(storage, &path, log, *base) {
             Ok(ends) => {
-                if *base != expected {
-                    let missing = expected..=Position::new(base.get() - 1).max(expected);
-                    let gap = corruption(&files::sealed(expected), 0, format!("a segment from {expected} on"), "none");
-                    // A file that is there and damaged was told already.
-                    if !look.damage.iter().any(|known| known.corruption.file == gap.file) {
-                        look.corrupt(gap.at(missing));
-                    }
-                }
                 expected = ends.footer.next().max(expected);
                 look.recorded_at = look.recorded_at.max(Timestamp::from_nanos(ends.footer.recorded.1));
                 look.group_seq = look.group_seq.max(ends.footer.group_seq);
@@ -235,7 +227,7 @@ fn look_at_sealed(look: &mut Look, storage: &dyn Storage, log: LogId, listing: &
                 }
                 let next = listing.sealed.get(index + 1).into_iter().chain(&listing.raw).find(|next| *next > base);
                 let last = next.map_or(*base, |next| Position::new(next.get() - 1));
-                look.corrupt(Corruption { positions: None, ..damage }.at(*base..=last));
+                look.corrupt(damage.at(*base..=last));
             }
         }
     }
@@ -244,8 +236,7 @@ fn look_at_sealed(look: &mut Look, storage: &dyn Storage, log: LogId, listing: &
     Ok(())
 }
 
-/// Whether the files are there that ANCHOR and final slots speak of. Gaps that nobody speaks of are found by what the
-/// files hold.
+/// Whether the files are there that ANCHOR and final slots speak of. That others are missing shows in what the files hold.
 fn check_names(look: &mut Look, anchor: Option<&Anchor>, bases: &[Position]) {
     let sealed = look.sealed.last().map_or(Position::ORIGIN, |file| file.ends.footer.base);
     let newest = bases.last().copied().unwrap_or(sealed);

@@ -81,7 +81,11 @@ fn missing(look: &Look, anchor: Option<&Anchor>, before: Option<usize>, lost: Ra
         |file: &RawFile| file.slot.is_some_and(|slot| slot.state.is_final() && slot.end_position.next() == first);
     let before = before.and_then(|index| raw_files(look).nth(index));
     let short = before.filter(|file| file.next == first && !is_whole(file));
-    let (path, offset) = short.map_or_else(|| (files::raw(first), 0), |file| (file.path.clone(), file.end));
+    let is_sealed = look.sealed.iter().any(|file| file.ends.footer.base > first);
+    let (path, offset) = match short {
+        Some(file) => (file.path.clone(), file.end),
+        None => (if is_sealed { files::sealed(first) } else { files::raw(first) }, 0),
+    };
     let (expected, found) = if last == look.proven {
         let is_anchor = anchor.is_some_and(|anchor| anchor.durable == last);
         let by = if is_anchor { "ANCHOR" } else { "a slot or later frame" };
