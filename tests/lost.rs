@@ -367,6 +367,9 @@ fn a_sealed_segment_that_is_lost_is_told_once_with_its_positions() {
             let told: Vec<_> =
                 damage.iter().map(|one| one.positions.clone().map(|p| (p.start().get(), p.end().get()))).collect();
             assert_eq!(told, [Some((base(path), end - 1))], "{what}: {damage:?}");
+            // Of the last of them, nothing says whether it was sealed.
+            let file = if sealed.last() == Some(path) { path.with_extension("raw") } else { path.clone() };
+            assert!(damage[0].file == *path || what == "missing" && damage[0].file == file, "{what}: {damage:?}");
             assert_eq!(lost_of(&store.reader().event(base(path)).unwrap_err()), (base(path), end - 1), "{what}");
         }
     }
@@ -493,4 +496,48 @@ fn a_segment_of_another_place_or_log_is_no_part_of_this_one() {
         assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
         tells_exactly_what_is_lost(&hurt, last, &[*base..*next], what);
     }
+}
+
+/// Which file, at which byte, what should be there and what is.
+fn told(disk: &Arc<SimStorage>) -> Vec<(PathBuf, u64, String, String)> {
+    let store = sim::open_read_only(disk).unwrap();
+    let words = |one: Corruption| (one.file.clone(), one.offset, one.expected.to_string(), one.found.to_string());
+    store.damage().into_iter().map(words).collect()
+}
+
+#[test]
+fn a_loss_is_told_with_the_file_that_is_missing_or_ends_too_early() {
+    let (disk, last) = filled();
+    let files = raw_files(&disk);
+    let [(first, _), (second, base), (third, next), (newest, end)] = &files[..] else { panic!("{files:?}") };
+    let missing =
+        |path: &PathBuf, base: u64| (path.clone(), 0, format!("a segment from {base} on"), "no such file".to_owned());
+
+    let gone = disk.snapshot();
+    gone.remove(first).unwrap();
+    assert_eq!(told(&gone), [missing(first, 1)]);
+    let gone = disk.snapshot();
+    gone.remove(third).unwrap();
+    gone.remove(newest).unwrap();
+    let by_anchor = (newest.clone(), 0, "the segment that ANCHOR names".to_owned(), "no such file".to_owned());
+    assert_eq!(told(&gone), [by_anchor, missing(third, *next)]);
+
+    // The newest ends between two frames; who says that it went on?
+    let short = disk.snapshot();
+    sim::truncate(&short, newest, 3 * 4096);
+    let events = |by: &str| {
+        let expected = format!("events up to position {last}, which {by} says were durable");
+        (newest.clone(), 3 * 4096, expected, format!("the end at position {}", end - 1))
+    };
+    assert_eq!(told(&short), [events("ANCHOR")]);
+    short.remove(Path::new("ANCHOR")).unwrap();
+    assert_eq!(told(&short)[1..], [events("a slot or later frame")]);
+
+    // Behind one without a header, one ends before the next begins.
+    let two = disk.snapshot();
+    sim::write(&two, first, 0, &[0; 4096]);
+    sim::truncate(&two, second, 3 * 4096);
+    let header = (first.clone(), 0, "a segment header".to_owned(), "zeros".to_owned());
+    let frames = format!("frames up to position {}", next - 1);
+    assert_eq!(told(&two), [header, (second.clone(), 3 * 4096, frames, format!("the end before position {base}"))]);
 }

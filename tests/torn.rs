@@ -325,3 +325,16 @@ fn a_header_that_is_short_or_zero_is_a_tear_and_a_damaged_one_is_not() {
         assert_eq!(refused.kind(), ErrorKind::Corruption, "{left} bytes left: {refused}");
     }
 }
+
+#[test]
+fn a_tear_behind_what_is_proven_is_cut_and_what_is_proven_stays() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    append(&store, 3);
+    store.sync().unwrap();
+    append(&store, 4);
+    let (killed, _, _) = torn(&disk, &store, &raw(1), &[0xAB; 41]);
+    let again = open(&killed, WRITTEN);
+    assert_eq!((count(&again), again.recovery().cut.is_some(), again.damage().len()), (7, true, 0));
+    drop(store);
+}

@@ -39,9 +39,11 @@ fn up_to_next(lost: &RangeInclusive<Position>, bases: &[Position]) -> RangeInclu
     first..=next.map_or(last, |next| last.min(Position::new(next.get() - 1)))
 }
 
+/// What two damages tell of one file ends at the same place; where it does not, the rest is still not held by any file.
 fn add(told: &mut Vec<Damage>, damage: Damage) {
-    let covers = |known: &&mut Damage| match (&known.corruption.positions, &damage.corruption.positions) {
-        (Some(known), Some(lost)) => known.contains(lost.start()) && known.contains(lost.end()),
+    let first = damage.corruption.positions.as_ref().map(|lost| *lost.start());
+    let covers = |known: &&mut Damage| match (&known.corruption.positions, &first) {
+        (Some(known), Some(first)) => known.contains(first),
         _ => false,
     };
     match told.iter_mut().find(covers) {
@@ -62,7 +64,7 @@ fn not_held(look: &Look) -> Vec<(RangeInclusive<Position>, Option<usize>)> {
         if expected < base {
             found.push((expected..=Position::new(base.get() - 1), before));
         }
-        if next > expected {
+        if next >= expected {
             (expected, before) = (next, file);
         }
     }
