@@ -338,3 +338,27 @@ fn a_tear_behind_what_is_proven_is_cut_and_what_is_proven_stays() {
     assert_eq!((count(&again), again.recovery().cut.is_some(), again.damage().len()), (7, true, 0));
     drop(store);
 }
+
+/// A whole segment behind one that lost its header has nothing to follow: it is kept, and out of the log.
+#[test]
+fn a_whole_segment_behind_a_torn_one_goes_with_it() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    while store.segments().len() < 3 {
+        append(&store, 10);
+    }
+    append(&store, 5);
+    let [second, third] = [1, 2].map(|index| raw(store.segments()[index].first.get()));
+    let first_holds = store.segments()[1].first.get() - 1;
+    let killed = disk.snapshot();
+    drop(store);
+    sim::write(&killed, &second, 0, &[0; 4096]);
+    let was = sim::read(&killed, &third);
+    let again = open(&killed, WRITTEN);
+    let cut = again.recovery().cut.clone().unwrap();
+    assert_eq!((count(&again), cut.file, cut.quarantine.len()), (first_holds, second, 2));
+    assert!(cut.quarantine.iter().any(|kept| sim::read(&killed, kept) == was), "{:?}", cut.quarantine);
+    assert!(!sim::files(&killed).iter().any(|(path, _)| *path == third), "it is gone from the log");
+    append(&again, 1);
+    assert_eq!((count(&again), again.damage().len()), (first_holds + 1, 0));
+}
