@@ -25,13 +25,7 @@ pub fn process_line() -> String {
     format!("pid {pid}, host {}, program {}, since {:.0}\n", clean(&host()), clean(&program), jiff::Timestamp::now())
 }
 
-#[cfg(miri)]
-fn host() -> String {
-    // Miri's uname leaves bytes unwritten that a kernel writes.
-    "miri".to_owned()
-}
-
-#[cfg(all(unix, not(miri)))]
+#[cfg(unix)]
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
