@@ -300,10 +300,10 @@ fn a_recovery_that_fails_and_is_done_again_keeps_a_tear_once() {
 fn a_header_that_is_short_or_zero_is_a_tear_and_a_damaged_one_is_not() {
     let disk = SimStorage::new();
     let store = open(&disk, WRITTEN);
-    while store.segments().len() < 2 {
+    while store.segments().len() < 3 {
         append(&store, 10);
     }
-    let first = store.segments()[1].first.get();
+    let first = store.segments()[2].first.get();
     let killed = disk.snapshot();
     drop(store);
     let len = sim::read(&killed, &raw(first)).len();
@@ -337,6 +337,21 @@ fn a_tear_behind_what_is_proven_is_cut_and_what_is_proven_stays() {
     let again = open(&killed, WRITTEN);
     assert_eq!((count(&again), again.recovery().cut.is_some(), again.damage().len()), (7, true, 0));
     drop(store);
+}
+
+/// One event in it that ANCHOR says was durable is enough.
+#[test]
+fn a_header_of_a_segment_with_one_durable_event_is_no_tear() {
+    let disk = SimStorage::new();
+    let store = open(&disk, WRITTEN);
+    while store.segments().len() < 2 {
+        append(&store, 1);
+    }
+    let newest = raw(store.reader().tail().get());
+    store.close().unwrap();
+    sim::write(&disk, &newest, 0, &[0; 4096]);
+    let refused = sim::open(&disk, options(&sim::clock(), WRITTEN)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corruption, "{refused}");
 }
 
 /// A whole segment behind one that lost its header has nothing to follow: it is kept, and out of the log.

@@ -116,11 +116,10 @@ fn judge(look: &mut Look, file: &RawFile, place: BadPlace, next: Position, cut: 
 
 /// Files from the first one on that has no valid header: part of a legal tear, or damage.
 pub(super) fn judge_headless(look: &mut Look, headless: Vec<Head>) -> Result<()> {
-    let count = look.files.len();
     let sealed = look.sealed.last().map(|file| file.ends.footer.mode);
     let mode = look.files.last().map(|file| file.header.mode).or(sealed);
     let before_written = mode.is_none_or(|mode| mode == Mode::Written);
-    for (index, head) in headless.into_iter().enumerate() {
+    for head in headless {
         let file = match head {
             // A whole file behind one without a header: it proves the one before it, unless torn.
             Ok(file) if look.cut.is_some() => {
@@ -138,7 +137,9 @@ pub(super) fn judge_headless(look: &mut Look, headless: Vec<Head>) -> Result<()>
         if legal {
             if look.cut.is_none() {
                 let reason = "a segment lost its header, and nothing proves it was durable".to_owned();
-                look.cut = Some(CutPlan { file: count + index, path: file.path.clone(), offset: 0, next, reason });
+                // The first of them, behind all that have a header.
+                let behind = look.files.len();
+                look.cut = Some(CutPlan { file: behind, path: file.path.clone(), offset: 0, next, reason });
             }
             look.headless.push(file.path);
         } else {
