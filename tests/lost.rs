@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -494,7 +495,7 @@ fn a_segment_of_another_place_or_log_is_no_part_of_this_one() {
         sim::write(&hurt, path, 0, &bytes);
         let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
-        tells_exactly_what_is_lost(&hurt, last, &[*base..*next], what);
+        tells_exactly_what_is_lost(&hurt, last, slice::from_ref(&(*base..*next)), what);
     }
 }
 
@@ -537,7 +538,7 @@ fn a_loss_is_told_with_the_file_that_is_missing_or_ends_too_early() {
     sim::truncate(&short, second, 3 * 4096);
     let frames = format!("frames up to position {}", next - 1);
     let ends = (second.clone(), 3 * 4096, frames, format!("the end before position {base}"));
-    assert_eq!(told(&short), [ends.clone()]);
+    assert_eq!(told(&short), slice::from_ref(&ends));
 
     // Behind one without a header, one ends before the next begins.
     let two = disk.snapshot();
