@@ -52,6 +52,13 @@ fn fill(disk: &Arc<SimStorage>) -> u64 {
     last
 }
 
+/// Opens for reading what is refused for writing.
+fn open_damaged(disk: &Arc<SimStorage>, what: &str) -> Store {
+    let refused = sim::open(disk, sim::options(&sim::clock())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
+    sim::open_read_only(disk).unwrap()
+}
+
 /// The raw files with their first positions, ascending.
 fn raw_files(disk: &SimStorage) -> Vec<(PathBuf, u64)> {
     let names = sim::files(disk).into_iter().map(|(path, _)| path);
@@ -186,9 +193,7 @@ fn both_sides_of_a_missing_segment_are_read_and_the_gap_is_told() {
     for (what, harm) in harms {
         let hurt = disk.snapshot();
         harm(&hurt);
-        let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
-        let store = sim::open_read_only(&hurt).unwrap();
+        let store = open_damaged(&hurt, what);
         let reader = store.reader();
         assert_eq!(reader.tail().get(), last, "{what}");
 
@@ -361,9 +366,7 @@ fn a_sealed_segment_that_is_lost_is_told_once_with_its_positions() {
         for (what, harm) in harms {
             let hurt = disk.snapshot();
             harm(&hurt);
-            let refused = sim::open(&hurt, sim::options(&sim::clock())).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Corruption, "{what}: {refused}");
-            let store = sim::open_read_only(&hurt).unwrap();
+            let store = open_damaged(&hurt, what);
             let damage = store.damage();
             let told: Vec<_> =
                 damage.iter().map(|one| one.positions.clone().map(|p| (p.start().get(), p.end().get()))).collect();
