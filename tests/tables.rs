@@ -452,6 +452,53 @@ fn several_may_bring_the_tables_up_at_once() {
     }
 }
 
+/// A table that a statement misses may be there, and level with the log, a moment later.
+#[test]
+fn several_may_ask_for_tables_that_nobody_made_yet() {
+    for _ in 0..200 {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.append([event("note.created", "note/a", r#"{"content":"A"}"#, 0)]).unwrap();
+        let together = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    together.wait();
+                    assert_eq!(sql(&store, "SELECT sum(events) FROM stats"), ["1"]);
+                });
+            }
+        });
+    }
+}
+
+/// Where another statement has brought a table further than this one's view of the log goes, the table is not of
+/// another history.
+#[test]
+fn a_table_that_others_bring_up_meanwhile_is_not_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    store.append([event("note.created", "note/a", r#"{"content":"A"}"#, 0)]).unwrap();
+    update_all(&store);
+    // A row that no event makes stays until the table is made anew.
+    let file = directory.path().join("projections/tables.sqlite");
+    let wrong = "UPDATE subjects SET version = 77 WHERE subject = 'note/a'";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(wrong).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let subject = format!("note/{thread}-{n}");
+                    store.append([event("note.created", &subject, r#"{"content":"A"}"#, n)]).unwrap();
+                    sql(store, "SELECT count(*) FROM subjects");
+                    assert!(store.tables().unwrap().iter().all(|table| table.outdated.is_none()));
+                }
+            });
+        }
+    });
+    assert_eq!(sql(&store, "SELECT version FROM subjects WHERE subject = 'note/a'"), ["77"]);
+}
+
 #[test]
 fn only_users_add_tables_and_nobody_forges_the_event() {
     let directory = tempfile::tempdir().unwrap();

@@ -104,7 +104,9 @@ impl Job {
             };
             let named = tables::of_store(&self.store, named)?;
             let is_new = |name: &String| !brought_up.contains(name);
-            if named.iter().any(is_new) && !tables::are_level(&desk.connection, &named, self.store.reader().durable()) {
+            // One that is missing is so for good only after it was brought up: others may be making it.
+            let is_level = || tables::are_level(&desk.connection, &named, self.store.reader().durable());
+            if named.iter().any(is_new) && (prepared.is_err() || !is_level()) {
                 brought_up.extend(named.iter().cloned());
                 match tables::catch_up(&self.store, &named, &self.stop) {
                     // The file may be another one now.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::super::home::Home;
 use super::super::runtime::Source;
-use super::database::{self, CHECKPOINTS, FILE, Stand, of_sqlite, stands};
+use super::database::{self, CHECKPOINTS, FILE, Stand, of_sqlite};
 use super::model::quoted;
 use super::{Builder, Slot, Trouble, models, on_file};
 use crate::checkpoint::Checkpoint;
@@ -41,10 +41,12 @@ impl Store {
     pub fn tables(&self) -> Result<Vec<TableCheck>> {
         self.inner.log.check_open()?;
         let Some(db) = self.tables_file()? else { return Ok(Vec::new()) };
+        let stands = database::stands(&db).map_err(|error| of_sqlite(&error))?;
+        // Younger than what it is asked about: tables come up meanwhile.
         let reader = self.reader();
         let models = models(&reader.catalog()?, None);
         let mut found = Vec::new();
-        for (name, stand) in stands(&db).map_err(|error| of_sqlite(&error))? {
+        for (name, stand) in stands {
             let Some(model) = models.iter().find(|model| model.name() == name) else { continue };
             let outdated = if stand.version != model.version() {
                 Some("its definition has changed".to_owned())

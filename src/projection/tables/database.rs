@@ -11,7 +11,7 @@
 
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
@@ -32,6 +32,7 @@ pub(crate) const CHECKPOINTS: &str = "annals_checkpoint";
 const APPLICATION_ID: i32 = 0x616e_6c73;
 /// How long a lock of another SQLite reader or writer is waited for.
 const BUSY: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 256;
 
@@ -48,10 +49,15 @@ pub(crate) struct Stand {
 pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Error {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::Full,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Locked,
+        _ if is_busy(error) => ErrorKind::Locked,
         _ => ErrorKind::Io,
     };
     Error::new(kind, format!("{FILE}: {error}"))
+}
+
+/// Whether another connection holds a lock.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Whether the file is no good, and has to be made anew.
@@ -84,7 +90,7 @@ fn prepare(path: &PathBuf) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    use_wal(&db)?;
     // A power cut may take the last transactions, whole, with their checkpoints: they are made again.
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -92,6 +98,18 @@ fn prepare(path: &PathBuf) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "cache_size", -32_768)?;
     set_up(&db)?;
     Ok(db)
+}
+
+/// Sets the mode in which readers and a writer do not wait for each other. SQLite gives up at once where another
+/// connection looks at a new file meanwhile, whatever its timeout.
+fn use_wal(db: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_busy(&error) && begun.elapsed() < BUSY => std::thread::sleep(BUSY_PAUSE),
+            done => return done,
+        }
+    }
 }
 
 /// A file name as SQLite takes it with parameters, such as `mode=ro`.

@@ -205,24 +205,24 @@ impl Builder {
     fn reconcile(&mut self) -> Result<(), Trouble> {
         // First of all: what changes while they are looked for is seen by the next transaction.
         self.seen = database::changes_of_others(&self.db)?;
-        let reader = self.reader();
-        let models = models(&reader.catalog()?, self.names.as_deref());
+        let models = models(&self.reader().catalog()?, self.names.as_deref());
         self.slots.clear();
         for model in models {
-            let slot = self.slot(&reader, model)?;
+            let slot = self.slot(model)?;
             self.slots.push(slot);
         }
         Ok(())
     }
 
-    fn slot(&self, reader: &Reader, mut model: Box<dyn Model>) -> Result<Slot, Trouble> {
+    fn slot(&self, mut model: Box<dyn Model>) -> Result<Slot, Trouble> {
         let (name, version) = (model.name().to_owned(), model.version());
-        let fits =
-            |stand: &Stand| -> Result<bool, Trouble> { Ok(stand.version == version && reader.holds(&stand.at)?) };
+        // Asked of a reader that is younger than the stand: another one may have come further than an older one sees.
+        let is_true = |stand: &Stand| self.reader().holds(&stand.at);
+        let fits = |stand: &Stand| -> Result<bool, Trouble> { Ok(stand.version == version && is_true(stand)?) };
         let table = match database::stand(&self.db, &name)? {
             Some(stand) if fits(&stand)? => return Ok(Slot { model, table: name, stand }),
             // What it says was true, and serves until the new one has caught up.
-            Some(stand) if reader.holds(&stand.at)? => format!("{BESIDE}{name}"),
+            Some(stand) if is_true(&stand)? => format!("{BESIDE}{name}"),
             _ => name.clone(),
         };
         if table != name
@@ -246,7 +246,7 @@ impl Builder {
             database::set_stand(db, &table, &stand)?;
             Ok(true)
         })?;
-        if made { Ok(Slot { model, table, stand }) } else { self.slot(reader, model) }
+        if made { Ok(Slot { model, table, stand }) } else { self.slot(model) }
     }
 
     /// Takes in everything durable, up to a horizon if one is given; `tell` is told how far it is after each
