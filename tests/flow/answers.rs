@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Actor, ErrorKind, Flow, NewEvent, Outcome, Phase, Query, Request, Role};
+use annals::{Actor, Command, ErrorKind, Flow, NewEvent, Outcome, Phase, Query, Request, Role};
 use serde_json::{Value, json};
 
 use super::{alice, bob, pod, scribe};
@@ -178,6 +178,25 @@ fn an_amended_request_takes_the_place_of_the_old_one_in_one_append() {
     assert_eq!(pod.flow.amend(wish, bob(), json!({})).unwrap_err().kind(), ErrorKind::Conflict);
     let wish = pod.update("n-1", "F", scribe());
     assert_eq!(pod.flow.amend(wish, bob(), json!({})).unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[test]
+fn an_amendment_says_who_wanted_it_why_and_for_whom() {
+    let pod = pod();
+    pod.note("n-1", "A");
+    // Who asked: withdrawn. A decider: rejected, and asked for anew on behalf of the same user.
+    for (by, end, asks) in [(scribe(), "withdrawn", scribe()), (alice(), "rejected", alice().on_behalf_of("alice"))] {
+        let wish = pod.update("n-1", "B", scribe());
+        let (data, reason) = (r#"{"content":"C"}"#.to_owned(), "it is spelled otherwise".to_owned());
+        pod.flow.run(&Command::Amend { request: wish, by: by.clone(), data, reason: reason.clone() }).unwrap();
+        let events = pod.events(&Query::all().caused_by(wish).types([format!("notes.update.{end}")]));
+        assert_eq!(events[0].actor().map(|actor| actor.to_string()), Some(by.to_string()));
+        let said: Value = events[0].json().unwrap();
+        assert_eq!(said["reason"], reason.as_str());
+        assert_eq!(said["by"].as_str(), (end == "rejected").then_some("alice"));
+        let asked = pod.events(&Query::all().caused_by(wish).types(["notes.update.requested"]));
+        assert_eq!(asked[0].actor().map(|actor| actor.to_string()), Some(asks.to_string()));
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use annals::sim::ManualClock;
 use annals::{
-    Actor, Answered, Change, Durability, Flow, Grant, Outcome, Refusal, Request, RequestId, Rules, StaleBecause, Store,
-    Ticketed,
+    Actor, Answered, Change, Durability, ErrorKind, Flow, Grant, Outcome, Refusal, Request, RequestId, Rules,
+    StaleBecause, Store, Ticketed,
 };
 use serde_json::{Value, json};
 
@@ -122,6 +122,9 @@ fn what_a_person_approved_is_carried_out_later_and_can_be_taken_back_until_then(
     assert_eq!((office.runs(), office.text("l")), (2, json!("B")));
     let other = office.update("l", "C", scribe());
     office.approve(other);
+    for neither in [super::bob(), Actor::agent("alice")] {
+        assert_eq!(office.flow.withdraw(other, neither).unwrap_err().kind(), ErrorKind::Denied);
+    }
     office.flow.withdraw(other, alice()).unwrap();
     assert_eq!((office.settled(other), office.runs(), office.text("l")), (Outcome::Withdrawn, 2, json!("B")));
 }
