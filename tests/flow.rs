@@ -9,6 +9,8 @@ mod answers;
 mod control;
 #[path = "flow/forgery.rs"]
 mod forgery;
+#[path = "flow/forms.rs"]
+mod forms;
 #[path = "flow/handlers.rs"]
 mod handlers;
 #[path = "flow/kills.rs"]
