@@ -1,9 +1,9 @@
 //! Two who decide at once: exactly one wins, and the other is told.
 
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
-use annals::{Actor, ErrorKind, Grant, Outcome, Query, Request};
+use annals::{Actor, Change, ErrorKind, Grant, Outcome, Query, Refusal, Request, Rules};
 use serde_json::json;
 
 use super::{alice, pod, scribe};
@@ -115,4 +115,40 @@ fn writers_of_one_row_all_get_through_and_none_is_lost() {
         }
     });
     assert_eq!(pod.row("note/n-1").as_object().unwrap().len(), 201);
+}
+
+/// Rules that have something happen, once, while a change is being decided.
+struct Meanwhile(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Rules for Meanwhile {
+    fn name(&self) -> &str {
+        "notes"
+    }
+
+    fn check(&self, _: &Change<'_>) -> Result<Option<Vec<u8>>, Refusal> {
+        let happens = self.0.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens();
+        }
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_grant_that_is_used_while_a_change_is_decided_does_not_cover_that_too() {
+    let pod = pod();
+    pod.note("n-1", "A");
+    pod.note("n-2", "A");
+    pod.flow.grant(Grant::to("scribe").action("notes.update").uses(1), alice()).unwrap();
+    let update = |id: &str| Request::update("notes", id, &json!({"content": "B"})).by(scribe());
+    let (other, first) = (pod.flow.clone(), update("n-1"));
+    let uses_it = move || assert!(other.request(first).is_ok());
+    let rules = Meanwhile(Mutex::new(Some(Box::new(uses_it))));
+    let second = annals::Flow::builder(&pod.store).table("notes", rules).start().unwrap();
+    let late = second.request(update("n-2")).unwrap().request;
+    assert_eq!(
+        (pod.row("note/n-1")["content"].clone(), pod.row("note/n-2")["content"].clone()),
+        (json!("B"), json!("A"))
+    );
+    assert_eq!(pod.outcome(late), Outcome::Pending, "it is asked about");
 }
