@@ -112,6 +112,26 @@ fn a_grant_covers_what_its_giver_could_approve_as_often_as_it_says() {
 }
 
 #[test]
+fn a_grant_is_for_agents_and_stands_in_for_a_person_not_for_a_rule() {
+    let pod = pod();
+    pod.note("n-1", "A");
+    let rule = "[[rule]]\nname = 'no'\naction = 'notes.delete'\nactor = 'agent:*'\nthen = 'reject'\nreason = 'never'\n";
+    pod.flow.set_policy(rule, alice()).unwrap();
+    let namesakes = || {
+        let all = [Actor::user("scribe"), Actor::external("scribe"), Actor::unknown("scribe")];
+        all.map(|namesake| pod.outcome(pod.update("n-1", "B", namesake)))
+    };
+    let without = namesakes();
+    assert!(without.iter().all(|outcome| !matches!(outcome, Outcome::Validated { .. })), "{without:?}");
+    pod.flow.grant(Grant::to("scribe"), alice()).unwrap();
+    assert_eq!(namesakes(), without);
+    let delete = pod.flow.request(Request::delete("notes", "n-1").by(scribe())).unwrap();
+    let rejected = Outcome::Rejected { reason: "never".to_owned(), by: "rule no".to_owned() };
+    assert_eq!(pod.outcome(delete.request), rejected);
+    assert!(matches!(pod.outcome(pod.update("n-1", "B", scribe())), Outcome::Validated { .. }));
+}
+
+#[test]
 fn a_grant_that_was_revoked_or_has_run_out_covers_nothing() {
     let pod = pod();
     pod.note("n-1", "A");
