@@ -97,3 +97,64 @@ impl Anchor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An anchor over so many events.
+    fn over(events: u64) -> Anchor {
+        let mut tree = Tree::default();
+        for event in 0..events {
+            tree.push([event as u8 | 1; DIGEST_BYTES]);
+        }
+        Anchor {
+            seq: events,
+            log: LogId([7; 16]),
+            epoch: 3,
+            newest_base: Position::new(events / 2 + 1),
+            durable: Position::new(events),
+            created_at: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            tree,
+        }
+    }
+
+    /// The page with a change, and a check that fits.
+    fn mended(anchor: &Anchor, change: impl FnOnce(&mut Page)) -> Read<Anchor> {
+        let mut page = anchor.encode();
+        change(&mut page);
+        page::seal(&mut page, CHECK_AT, SEED ^ anchor.offset());
+        Anchor::read(&page[..], anchor.offset())
+    }
+
+    #[test]
+    fn it_comes_back_with_every_number_of_peaks() {
+        for events in [0, 1, 2, 3, 7, 8, 31, 100, 1023] {
+            let anchor = over(events);
+            assert_eq!(anchor.tree.peaks().len() as u32, events.count_ones());
+            let page = anchor.encode();
+            assert_eq!(Anchor::read(&page[..], anchor.offset()), Read::Valid(anchor.clone()));
+            // In the other place it would hide what belongs there.
+            let other = OFFSETS.into_iter().find(|offset| *offset != anchor.offset()).unwrap();
+            assert!(matches!(Anchor::read(&page[..], other), Read::Bad(_)), "{events}");
+        }
+        assert_eq!(OFFSETS[1] + PAGE_BYTES as u64, FILE_BYTES as u64);
+    }
+
+    #[test]
+    fn peaks_and_numbers_that_do_not_fit_are_damage_under_a_check_that_fits() {
+        let anchor = over(5);
+        assert_eq!(mended(&anchor, |_| {}), Read::Valid(anchor.clone()));
+        let bad = |change: fn(&mut Page)| assert!(matches!(mended(&over(5), change), Read::Bad(_)));
+        // More peaks than the number of events has.
+        bad(|page| page[PEAKS_AT + 2 * DIGEST_BYTES] = 1);
+        bad(|page| page[CHECK_AT - 1] = 1);
+        // A tree over more than is durable.
+        bad(|page| page[64] = 4);
+        // Numbers that the next one could not be counted on from.
+        bad(|page| page[31] = 0x80);
+        bad(|page| page[55] = 0x80);
+        // Fewer events in the tree than it has peaks for.
+        bad(|page| page[72] = 4);
+    }
+}

@@ -132,6 +132,20 @@ fn a_grant_is_for_agents_and_stands_in_for_a_person_not_for_a_rule() {
 }
 
 #[test]
+fn the_owner_is_asked_whoever_else_asks_and_whatever_they_are_called() {
+    let pod = pod();
+    pod.note("n-1", "A");
+    let rule = "[[rule]]\nname = 'bob asks'\naction = 'notes.update'\nactor = 'user:bob'\nthen = 'ask'\n";
+    pod.flow.set_policy(rule, alice()).unwrap();
+    for by in [bob(), Actor::external("alice"), Actor::agent("alice"), scribe()] {
+        let wish = pod.update("n-1", "B", by.clone());
+        let pending = pod.flow.pending(1000).unwrap();
+        let asked = pending.iter().find(|asked| asked.request == wish).unwrap();
+        assert_eq!(asked.whom, ["user:alice"], "{by}");
+    }
+}
+
+#[test]
 fn a_grant_that_was_revoked_or_has_run_out_covers_nothing() {
     let pod = pod();
     pod.note("n-1", "A");
