@@ -119,11 +119,36 @@ mod tests {
     use super::super::header::{Mode, SegmentHeader};
     use super::super::leaf::Tree;
     use super::super::slot::{Slot, State};
-    use super::COUNTER_MAX;
+    use super::{COUNTER_MAX, Take, counter_at, is_zero};
     use crate::event::LogId;
     use crate::limits;
     use crate::position::Position;
     use crate::time::Timestamp;
+
+    #[test]
+    fn zeros_are_zeros_wherever_the_others_might_stand() {
+        for len in 0..70 {
+            let mut bytes = vec![0; len];
+            assert!(is_zero(&bytes), "{len}");
+            for at in 0..len {
+                bytes[at] = 1;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+                // Two that are equal do not make up for each other.
+                bytes[len - 1] = 1;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+                (bytes[at], bytes[len - 1]) = (0, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_counted_on_ends_below_the_top_bit() {
+        for (number, found) in [(0, Some(0)), (7, Some(7)), (COUNTER_MAX, Some((1 << 63) - 1)), (COUNTER_MAX + 1, None)]
+        {
+            let bytes = u64::to_le_bytes(number);
+            assert_eq!((counter_at(&bytes, 0), Take(&bytes).counter()), (found, found));
+        }
+    }
 
     fn anchor(seq: u64, epoch: u64) -> bool {
         let tree = Tree::from_peaks(0, Vec::new()).unwrap();

@@ -185,3 +185,79 @@ fn record_hash(records: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     Sha256::digest(records).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::HeaderRead;
+    use super::*;
+    use crate::event::LogId;
+
+    const FACTS: SegmentFacts = SegmentFacts { log: LogId([3; 16]), epoch: 2, salt: 9 };
+
+    fn place(wall: Option<Timestamp>) -> Place {
+        Place {
+            first: Position::new(11),
+            durable: Position::new(5),
+            recorded_at: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            wall,
+            clock_suspect: false,
+            group_seq: 4,
+            offset: 4096,
+        }
+    }
+
+    fn events(count: usize, data: usize) -> Vec<NewEvent> {
+        (0..count).map(|n| NewEvent::bytes("a.b", format!("s/{n}"), "text/plain", vec![7u8; data])).collect()
+    }
+
+    #[test]
+    fn a_frame_never_gets_longer_than_was_said_before() {
+        let times: Vec<Timestamp> = (0..3).map(Timestamp::from_nanos).collect();
+        // Data of every length within the alignment, so that every padding comes about.
+        for (count, data) in (1..=3).flat_map(|count| (0..2 * ALIGN as usize).map(move |data| (count, data))) {
+            let events = events(count, data);
+            for (recorded_at, key) in [(None, None), (Some(&times[..count]), None), (None, Some("k"))] {
+                let draft = || Draft::new(&events, &DraftFacts { key, imported: false, recorded_at });
+                let most = draft().frame_bytes_max();
+                let mut longest = 0;
+                for wall in [None, Some(Timestamp::from_nanos(6))] {
+                    let mut sealed = draft();
+                    let header = sealed.seal(&place(wall), FACTS.salt, &[1, 2, 3][..count]);
+                    longest = longest.max(sealed.bytes().len() as u64);
+                    assert!(sealed.bytes().len() as u64 <= most && header.frame_bytes() <= most);
+                    assert_eq!(header.frame_bytes(), sealed.bytes().len() as u64);
+                }
+                assert!(most - longest < 2 * ALIGN, "{most} {longest}");
+                if key.is_none() {
+                    let mut records = Vec::new();
+                    events.iter().for_each(|event| record::encode(event, &mut records));
+                    let told = Draft::frame_bytes_max_of(records.len() as u64, count, recorded_at.is_some());
+                    assert_eq!(told, most);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_laid_out_is_read_with_its_key_versions_and_wall_clock() {
+        let events = events(3, 5);
+        let mut records = Vec::new();
+        events.iter().for_each(|event| record::encode(event, &mut records));
+        let hash = record_hash(&records);
+        assert_eq!(record_hash(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf], "SHA-256, as in FIPS 180-4");
+        for (key, wall) in [(None, None), (Some("k"), None), (Some("k"), Some(Timestamp::from_nanos(6)))] {
+            let mut draft = Draft::new(&events, &DraftFacts { key, ..DraftFacts::default() });
+            let expected = Prelude { key: key.map(|key| (key, &hash)) };
+            assert_eq!(draft.prelude(), expected, "before");
+            draft.seal(&place(wall), FACTS.salt, &[7, 8, 9]);
+            assert_eq!(draft.prelude(), expected, "after");
+            assert_eq!([0, 1, 2].map(|index| draft.version(index)), [7, 8, 9]);
+            let HeaderRead::Valid(header) = FrameHeader::read(draft.bytes(), FACTS.salt, 4096) else {
+                panic!("{key:?} {wall:?}");
+            };
+            let frame = draft.view(header, FACTS).unwrap();
+            frame.check_all().unwrap();
+            assert_eq!(frame.batch_facts(0).unwrap().wall, wall);
+        }
+    }
+}

@@ -137,7 +137,8 @@ fn the_owner_is_asked_whoever_else_asks_and_whatever_they_are_called() {
     pod.note("n-1", "A");
     let rule = "[[rule]]\nname = 'bob asks'\naction = 'notes.update'\nactor = 'user:bob'\nthen = 'ask'\n";
     pod.flow.set_policy(rule, alice()).unwrap();
-    for by in [bob(), Actor::external("alice"), Actor::agent("alice"), scribe()] {
+    let for_bob = Actor::agent("scribe").on_behalf_of("bob");
+    for by in [bob(), Actor::external("alice"), Actor::agent("alice"), scribe(), for_bob] {
         let wish = pod.update("n-1", "B", by.clone());
         let pending = pod.flow.pending(1000).unwrap();
         let asked = pending.iter().find(|asked| asked.request == wish).unwrap();

@@ -1,6 +1,6 @@
 //! What becomes of a request at once.
 
-use annals::{Actor, ErrorKind, Outcome, Phase, Query, Request};
+use annals::{Action, Actor, ErrorKind, Outcome, Phase, Query, Request};
 use serde_json::{Value, json};
 
 use super::{alice, bob, pod, scribe};
@@ -170,4 +170,27 @@ fn numbers_keep_their_digits_through_the_flow() {
     pod.flow.request(create).unwrap();
     let row = pod.store.reader().document("note/n-1").unwrap().unwrap().state.document.unwrap();
     assert_eq!(row.to_json().as_bytes(), data);
+}
+
+#[test]
+fn data_that_an_action_does_not_take_is_refused_and_nothing_is_written() {
+    let pod = pod();
+    pod.note("n-1", "A");
+    let tail = pod.store.reader().tail();
+    for (action, data, reason) in [
+        (Action::Delete, "{}", "a delete takes no data"),
+        (Action::Update, "", "update takes a JSON object"),
+        (Action::Update, "[1]", "update takes a JSON object"),
+        (Action::Create, "", "create takes a JSON object"),
+        (Action::Create, "7", "create takes a JSON object"),
+    ] {
+        let id = if action == Action::Create { "n-2" } else { "n-1" };
+        let error = pod.flow.request(Request::from_json("notes", action, Some(id.to_owned()), data).by(alice()));
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    assert_eq!(pod.store.reader().tail(), tail);
+    let delete = Request::from_json("notes", Action::Delete, Some("n-1".to_owned()), "").by(alice());
+    assert!(matches!(pod.outcome(pod.flow.request(delete).unwrap().request), Outcome::Validated { .. }));
 }

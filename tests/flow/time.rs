@@ -99,6 +99,10 @@ fn what_was_to_be_done_by_then_is_not_done_later() {
     timed.clock.advance(HOUR);
     assert_eq!(timed.flow.approve(wish, &digest, alice(), "").unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(timed.outcome(wish), Outcome::Stale { because: StaleBecause::Deadline, event: None });
+    let stale = annals::Query::all().caused_by(wish).types(["tags.update.stale"]);
+    assert_eq!(timed.store.reader().count(&stale).unwrap(), 0, "nothing was written yet");
+    timed.flow.settle().unwrap();
+    assert_eq!(timed.store.reader().count(&stale).unwrap(), 1);
     let late = Request::update("tags", "t", &json!({"name": "C"}))
         .by(alice())
         .execute_by(annals::Timestamp::from_nanos(START));
@@ -136,4 +140,33 @@ fn a_clock_that_was_set_back_is_not_before_what_is_recorded() {
     let made = flow.request(late).unwrap();
     let outcome = flow.outcome(made.request, Duration::ZERO).unwrap();
     assert!(matches!(outcome, Outcome::Rejected { by, .. } if by == "rule flow/deadline"));
+}
+
+#[test]
+fn of_a_change_and_the_end_of_the_time_the_first_counts() {
+    let stale = |outcome: &Outcome| matches!(outcome, Outcome::Stale { because: StaleBecause::Basis, .. });
+    for (before_the_end, ends) in [(1, stale as fn(&Outcome) -> bool), (0, |outcome| *outcome == Outcome::Expired)] {
+        let timed = timed();
+        let wish = timed.wish(Request::update("tags", "t", &json!({"name": "B"})).answer_by(Duration::from_secs(3600)));
+        timed.clock.advance(HOUR - before_the_end);
+        timed.flow.request(Request::update("tags", "t", &json!({"name": "C"})).by(alice())).unwrap();
+        timed.clock.advance(HOUR);
+        assert!(ends(&timed.outcome(wish)), "{before_the_end}: {:?}", timed.outcome(wish));
+        timed.flow.settle().unwrap();
+        assert!(ends(&timed.outcome(wish)), "{before_the_end}: {:?}", timed.outcome(wish));
+    }
+}
+
+#[test]
+fn the_log_hears_of_what_has_run_out_though_nobody_asks() {
+    let pod = super::pod();
+    pod.note("n-1", "A");
+    let update = Request::update("notes", "n-1", &json!({"content": "B"})).by(scribe());
+    let wish = pod.flow.request(update.answer_by(Duration::from_millis(50))).unwrap().request;
+    let expired = annals::Query::all().caused_by(wish).types(["notes.update.expired"]);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while pod.store.reader().count(&expired).unwrap() == 0 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
