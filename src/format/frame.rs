@@ -459,3 +459,6 @@ pub(crate) fn seal_entry(entry: &mut [u8], position: u64, version: u64, salt: u6
     let bare = array::<4>(entry, 12).map_or(0, u32::from_le_bytes);
     Put(entry).u64(0, version).u32(12, bare ^ place_mask(position, version, salt));
 }
+
+#[cfg(test)]
+mod tests;
