@@ -292,3 +292,9 @@ fn what_was_never_written_is_a_tear_and_what_was_changed_is_not() {
         assert_eq!(torn(&changed), Some(false));
     }
 }
+
+#[test]
+fn a_place_inside_a_part_is_told_from_the_start_of_the_whole() {
+    assert_eq!(Bad::new(5, "", "").after(70).offset, 75);
+    assert_eq!(Bad::new(0, "", "").after(70).offset, 70);
+}
