@@ -260,4 +260,21 @@ mod tests {
             assert_eq!(frame.batch_facts(0).unwrap().wall, wall);
         }
     }
+
+    /// Whether there is a prelude says the flag, not what the bytes look like.
+    #[test]
+    fn a_record_that_could_be_a_prelude_is_none() {
+        // Its lengths are entries: a key of no bytes, a hash of 32, and one that is passed over, to the end.
+        let event_type = format!("aa{}", "b".repeat(30));
+        let last = usize::from(u16::from_le_bytes(*b"aa"));
+        let data = vec![0u8; record::HEADER_BYTES + 4 + last - (record::HEADER_BYTES + 2 + event_type.len())];
+        let event = NewEvent::bytes(event_type, "s/", "", data).occurred_at(Timestamp::from_nanos(1));
+        let mut bytes = Vec::new();
+        record::encode(&event, &mut bytes);
+        assert!(Prelude::parse(&bytes).unwrap().key.is_some());
+        let mut draft = Draft::new(&[event], &DraftFacts::default());
+        assert_eq!(draft.prelude(), Prelude::default());
+        let header = draft.seal(&place(None), FACTS.salt, &[1]);
+        assert_eq!(draft.view(header, FACTS).unwrap().prelude().unwrap(), Prelude::default());
+    }
 }

@@ -54,3 +54,28 @@ fn a_change_that_a_live_subscription_matches_makes_one_work_order() {
     assert!(matches!(pod.end(raw), annals::Outcome::Validated { .. }));
     assert_eq!(orders().len(), 5);
 }
+
+#[test]
+fn what_was_kept_is_gone_on_from_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = annals::Store::open(directory.path()).unwrap();
+    let start = |store| annals::Flow::builder(store).agent_waiting_max(3).start().unwrap();
+    let flow = start(&store);
+    let row = json!({"url": "http://127.0.0.1:9/a", "events": ["tags.*.validated"]});
+    flow.request(Request::create("webhookSubscriptions", &row).id("h").by(alice())).unwrap();
+    let wish = |flow: &annals::Flow| flow.request(Request::create("tags", &json!({})).by(scribe()));
+    (0..2).for_each(|_| drop(wish(&flow).unwrap()));
+    drop(flow);
+    store.close().unwrap();
+    let kept = directory.path().join("projections/annals.flow.state");
+    assert!(kept.exists());
+
+    let store = annals::Store::open(directory.path()).unwrap();
+    let flow = start(&store);
+    // Two wait and not four, so a third may; and who is told is still known.
+    wish(&flow).unwrap();
+    assert_eq!(wish(&flow).unwrap_err().kind(), annals::ErrorKind::Denied);
+    flow.request(Request::create("tags", &json!({"name": "A"})).by(alice())).unwrap();
+    let orders = Query::all().types(["webhooks.deliver.requested"]);
+    assert_eq!(store.reader().count(&orders).unwrap(), 1);
+}

@@ -165,7 +165,13 @@ fn fields(take: &mut Take<'_>) -> Option<Entry> {
     let (kind, code, zero, number) = (take.u8()?, take.u8()?, take.u16()?, take.u64()?);
     let position = Position::new(number);
     let has_code = matches!(kind, 8..=10);
-    if zero != 0 || (code != 0) != has_code || (number == 0) != (kind == 10 || (kind == 1 && number == 0)) {
+    let fits = match kind {
+        // Up to a position, also none; a session, which is about no event; all others are about one.
+        1 => true,
+        10 => number == 0,
+        _ => number > 0,
+    };
+    if zero != 0 || (code != 0) != has_code || !fits {
         return None;
     }
     Some(match kind {

@@ -33,7 +33,15 @@ fn entries() -> Vec<Entry> {
         Entry::Result { position, step: step.clone(), json: "{\"a\":1}".to_owned() },
         Entry::Due { position, step: step.clone(), due },
         Entry::Aside { position, due, attempts: 3, step, error: error.clone() },
-        Entry::Parked { position, since: due, attempts: 4, behind: Some(Position::new(2)), key, error },
+        Entry::Parked {
+            position,
+            since: due,
+            attempts: 4,
+            behind: Some(Position::new(2)),
+            key: key.clone(),
+            error: error.clone(),
+        },
+        Entry::Parked { position, since: due, attempts: 4, behind: None, key, error },
         Entry::Retried(decision()),
         Entry::Skipped(decision()),
         Entry::Session { begun: true, at: due, process: "pid 1".to_owned() },
@@ -134,7 +142,7 @@ fn what_was_written_is_read() {
     let whole = file(&[&all, &[], &all], 700);
     assert_eq!(read(&whole).unwrap(), ([all.clone(), all.clone()].concat(), false));
     // Longer than it says: room that was not announced yet.
-    assert_eq!(read(&[&whole[..], &[3; 900]].concat()).unwrap().0.len(), 22);
+    assert_eq!(read(&[&whole[..], &[3; 900]].concat()).unwrap().0.len(), 2 * all.len());
     for entry in &all {
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
@@ -168,7 +176,7 @@ fn the_end_is_judged_as_the_table_says() {
         read(&bytes).map(|(found, torn)| (found.len(), torn)).map_err(|bad| bad.offset)
     };
     let fill = |range: std::ops::Range<usize>, value: u8| move |bytes: &mut Vec<u8>| bytes[range.clone()].fill(value);
-    assert_eq!(changed(&|_| ()), Ok((23, false)));
+    assert_eq!(changed(&|_| ()), Ok((1 + 2 * all.len(), false)));
     assert_eq!(changed(&|bytes| bytes.truncate(bytes.len() - 1)), Err(whole.len() as u64 - 1));
     // The last frame, as writes that were cut off leave it.
     assert_eq!(changed(&fill(second..end, 0)), Ok((1, false)), "nothing of it");
@@ -214,4 +222,59 @@ fn a_frame_that_does_not_follow_is_damage() {
     let next = frame(entries, 2, reach + 1, Timestamp::from_nanos(0), SALT, offset).unwrap();
     bytes[640..640 + next.len()].copy_from_slice(&next);
     assert_eq!(read(&bytes).unwrap_err().offset, reach, "a longer file was announced");
+}
+
+#[test]
+fn an_entry_that_means_nothing_is_none() {
+    for entry in entries() {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        let read = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut changed = bytes.clone();
+            change(&mut changed);
+            Entry::read(&changed).is_ok()
+        };
+        assert!(read(&|_| {}), "{entry:?}");
+        assert!(!read(&|bytes| bytes[6] = 1) && !read(&|bytes| bytes[7] = 1), "{entry:?}: bytes that are zero");
+        assert!(!read(&|bytes| bytes[4] = 0) && !read(&|bytes| bytes[4] = 11), "{entry:?}: a kind there is not");
+        // A code where there is none, none where there is one, and one that there is not.
+        let code = bytes[5];
+        assert!(!read(&|bytes| bytes[5] = if code == 0 { 1 } else { 0 }) && !read(&|bytes| bytes[5] = 99), "{entry:?}");
+        let other = |bytes: &mut Vec<u8>| {
+            let number = if entry.position().is_some() { 0 } else { 7 };
+            bytes[8..16].copy_from_slice(&u64::to_le_bytes(number));
+        };
+        // How far a worker is may be any position.
+        assert_eq!(read(&other), matches!(entry, Entry::Through(_)), "{entry:?}");
+    }
+}
+
+/// A file of one frame of two entries, changed, with checks that fit.
+fn mended(change: impl FnOnce(&mut [u8])) -> Result<(Vec<Entry>, bool), Box<Bad>> {
+    let entries = [Entry::Open(Position::new(5)), Entry::Finished(Position::new(5))];
+    let mut bytes = file(&[&entries], 700);
+    let (at, whole) = (HEADER_BYTES, frame_bytes(32) as usize);
+    change(&mut bytes[at..at + whole]);
+    let body = xxh3_64_with_seed(&bytes[at + UNIT..at + whole], SALT);
+    bytes[at + 40..at + 48].copy_from_slice(&body.to_le_bytes());
+    let head = xxh3_64_with_seed(&bytes[at..at + 48], SALT ^ at as u64);
+    bytes[at + 48..at + 56].copy_from_slice(&head.to_le_bytes());
+    read(&bytes)
+}
+
+#[test]
+fn what_makes_no_sense_under_checks_that_fit_is_told_where_it_stands() {
+    assert_eq!(mended(|_| {}).unwrap().0.len(), 2);
+    let at = HEADER_BYTES as u64;
+    // The second entry: its kind, and its length.
+    assert_eq!(mended(|frame| frame[UNIT + 16 + 4] = 77).unwrap_err().offset, at + 64 + 16 + 4);
+    assert_eq!(mended(|frame| frame[UNIT + 16] = 99).unwrap_err().offset, at + 64 + 16);
+    // How many there are.
+    for count in [0, 1, 3] {
+        assert_eq!(mended(|frame| frame[8] = count).unwrap_err().offset, at + 8, "{count}");
+    }
+    // What is no head of a frame: another magic, something where zeros stand, another end.
+    for place in [0, 3, 12, 15, 56, 62, 63] {
+        assert!(mended(|frame| frame[place] ^= 1).is_err(), "{place}");
+    }
 }
