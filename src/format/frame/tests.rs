@@ -261,7 +261,9 @@ fn a_records_place_is_known_before_anything_is_checked() {
 #[test]
 fn what_was_never_written_is_a_tear_and_what_was_changed_is_not() {
     let sector = super::super::SECTOR_BYTES as usize;
-    for ((bytes, header), into) in forms(600).into_iter().flat_map(|form| [(form.clone(), 0), (form, 192)]) {
+    for ((bytes, header), into) in
+        forms(600).into_iter().flat_map(|form| [0, 192, 384].map(|into| (form.clone(), into)))
+    {
         let torn = |bytes: &[u8]| {
             let frame = Frame::new(header, FACTS, bytes).unwrap();
             frame.check_all().is_err().then(|| frame.looks_torn(OFFSET + into as u64))
@@ -297,4 +299,25 @@ fn what_was_never_written_is_a_tear_and_what_was_changed_is_not() {
 fn a_place_inside_a_part_is_told_from_the_start_of_the_whole() {
     assert_eq!(Bad::new(5, "", "").after(70).offset, 75);
     assert_eq!(Bad::new(0, "", "").after(70).offset, 70);
+}
+
+#[test]
+fn a_lost_sector_explains_nothing_of_the_record_behind_it() {
+    let sector = super::super::SECTOR_BYTES as usize;
+    // Data of which the second record begins where a sector does.
+    let begins = |data: usize| {
+        let (bytes, header) = sealed(data, &DraftFacts::default(), None);
+        let second = parts(&bytes, &header)[3].start;
+        (second % sector == 0 && second >= 2 * sector).then_some((bytes, header, second))
+    };
+    let (bytes, header, second) = (400..2000).find_map(begins).unwrap();
+    let torn = |change: &dyn Fn(&mut [u8])| {
+        let mut changed = bytes.clone();
+        changed[second - sector..second].fill(0);
+        change(&mut changed);
+        Frame::new(header, FACTS, &changed).unwrap().looks_torn(OFFSET)
+    };
+    assert!(torn(&|_| {}));
+    assert!(!torn(&|bytes| bytes[second + 60] ^= 1));
+    assert!(torn(&|bytes| bytes[second..second + sector].fill(0)));
 }

@@ -165,18 +165,18 @@ fn zeros_that_an_interrupted_write_would_leave_are_not_written() {
 #[test]
 fn the_end_is_judged_as_the_table_says() {
     let all = entries();
-    let long = [all.clone(), all.clone()].concat();
+    let long = vec![all.clone(); 8].concat();
     let whole = file(&[&all[..1], &long], 1_024);
     let second = HEADER_BYTES + frame(&all[..1], 1, 0, Timestamp::from_nanos(0), SALT, 512).unwrap().len();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    assert!(end - second > 512, "it spans sectors");
+    assert!(end - second > 4 * 512, "it spans sectors");
     let changed = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = whole.clone();
         change(&mut bytes);
         read(&bytes).map(|(found, torn)| (found.len(), torn)).map_err(|bad| bad.offset)
     };
     let fill = |range: std::ops::Range<usize>, value: u8| move |bytes: &mut Vec<u8>| bytes[range.clone()].fill(value);
-    assert_eq!(changed(&|_| ()), Ok((1 + 2 * all.len(), false)));
+    assert_eq!(changed(&|_| ()), Ok((1 + long.len(), false)));
     assert_eq!(changed(&|bytes| bytes.truncate(bytes.len() - 1)), Err(whole.len() as u64 - 1));
     // The last frame, as writes that were cut off leave it.
     assert_eq!(changed(&fill(second..end, 0)), Ok((1, false)), "nothing of it");
@@ -187,6 +187,15 @@ fn the_end_is_judged_as_the_table_says() {
         let range = (sector * 512).max(second)..(sector * 512 + 512).min(end);
         assert_eq!(changed(&fill(range, 0)), Ok((1, true)), "sector {sector} was lost");
     }
+    let first = (second + UNIT).next_multiple_of(512);
+    assert!(first - second - UNIT > 64);
+    assert_eq!(changed(&fill(second + UNIT..first, 0)), Ok((1, true)), "what the head's sector has of the body");
+    // What looks like a frame behind the tear is one only if its check holds.
+    let lookalike = |bytes: &mut Vec<u8>| {
+        bytes[second + 40..end].fill(0);
+        bytes[second + 128..second + 132].copy_from_slice(&FRAME_MAGIC);
+    };
+    assert_eq!(changed(&lookalike), Ok((1, true)));
     // Anything else at the end is damage.
     assert_eq!(changed(&|bytes| bytes[second + 20] ^= 1), Err(second as u64));
     assert_eq!(changed(&|bytes| bytes[second + 300] ^= 1), Err(second as u64 + 64));
@@ -222,6 +231,14 @@ fn a_frame_that_does_not_follow_is_damage() {
     let next = frame(entries, 2, reach + 1, Timestamp::from_nanos(0), SALT, offset).unwrap();
     bytes[640..640 + next.len()].copy_from_slice(&next);
     assert_eq!(read(&bytes).unwrap_err().offset, reach, "a longer file was announced");
+    // To the last byte of the room, and over it.
+    assert_eq!(read(&file(&[entries, entries], 0)).unwrap().0.len(), 2);
+    let mut bytes = file(&[entries], 64);
+    let (reach, offset) = (bytes.len() as u64, bytes.len() as u64 - 64);
+    bytes.truncate(offset as usize);
+    bytes.extend(frame(entries, 2, reach, Timestamp::from_nanos(0), SALT, offset).unwrap());
+    assert!(bytes.len() as u64 > reach);
+    assert_eq!(read(&bytes).unwrap_err().offset, offset, "it ends behind the room");
 }
 
 #[test]
