@@ -112,3 +112,57 @@ pub(crate) fn newer(fields: &[u8], at: usize) -> Option<Option<u16>> {
     let unknown = u32_at(fields, at + 4)? & !INCOMPATIBLE_KNOWN;
     Some((oldest_reader > FORMAT_VERSION || unknown != 0).then_some(version))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            mode: Mode::Synced,
+            log: LogId([7; 16]),
+            base: Position::new(1),
+            epoch: 3,
+            salt: 9,
+            created_at: Timestamp::from_nanos(-5),
+            segment_bytes: limits::SEGMENT_BYTES_MIN,
+        }
+    }
+
+    /// The page with a change, and a check that fits.
+    fn mended(change: impl FnOnce(&mut Page)) -> Read<SegmentHeader> {
+        let mut page = header().encode();
+        change(&mut page);
+        page::seal(&mut page, CHECK_AT, SEED);
+        SegmentHeader::read(&page[..])
+    }
+
+    #[test]
+    fn it_comes_back_within_its_limits() {
+        let of = |segment_bytes| SegmentHeader { segment_bytes, ..header() };
+        let (least, most) = (limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX);
+        for good in [header(), SegmentHeader { mode: Mode::Written, ..header() }, of(most)] {
+            assert_eq!(SegmentHeader::read(&good.encode()[..]), Read::Valid(good));
+        }
+        let before_the_first = SegmentHeader { base: Position::ORIGIN, ..header() };
+        for bad in [of(least - 1), of(most + 1), before_the_first, SegmentHeader { epoch: 1 << 63, ..header() }] {
+            assert!(matches!(SegmentHeader::read(&bad.encode()[..]), Read::Bad(_)), "{bad:?}");
+        }
+        for mode in [0, 3] {
+            assert!(matches!(mended(|page| page[20] = mode), Read::Bad(_)), "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_told_as_such_unless_this_one_may_read_it() {
+        let newer = |version| Read::Newer { version };
+        // Written by version 2: for readers from version 1 on, and from 2 on.
+        assert_eq!(mended(|page| page[8] = 2), Read::Valid(header()));
+        assert_eq!(mended(|page| (page[8], page[10]) = (2, 2)), newer(2));
+        // With something that a reader has to know, and with something that it need not.
+        for bit in 0..32 {
+            assert_eq!(mended(|page| page[12 + bit / 8] = 1 << (bit % 8)), newer(FORMAT_VERSION), "{bit}");
+            assert_eq!(mended(|page| page[16 + bit / 8] = 1 << (bit % 8)), Read::Valid(header()), "{bit}");
+        }
+    }
+}
