@@ -248,6 +248,14 @@ fn an_agent_that_floods_people_with_requests_is_stopped() {
     flow.withdraw(amended.request, Actor::agent("a")).unwrap();
     wish("a").unwrap();
     assert_eq!(wish("a").unwrap_err().kind(), ErrorKind::Denied);
+    // What a user of the same name has waiting is not the agent's.
+    let rule = "[[rule]]\nname = 'asks'\naction = 'tags.create'\nactor = 'user:c'\nthen = 'ask'\n";
+    flow.set_policy(rule, alice()).unwrap();
+    for _ in 0..3 {
+        let waits = flow.request(Request::create("tags", &json!({})).by(Actor::user("c"))).unwrap().request;
+        assert_eq!(flow.outcome(waits, std::time::Duration::ZERO).unwrap(), Outcome::Pending);
+    }
+    wish("c").unwrap();
 }
 
 struct NothingOnSundays;
