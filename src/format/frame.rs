@@ -327,12 +327,9 @@ impl<'a> Frame<'a> {
         Some(body + start..body + end)
     }
 
-    /// The batch's key and the hash of what it was used for.
+    /// The batch's key and the hash of what it was used for; none where there is no prelude.
     pub(crate) fn prelude(&self) -> Parsed<Prelude<'a>> {
-        match self.header.flags & PRELUDE {
-            0 => Ok(Prelude::default()),
-            _ => Prelude::parse(self.prelude_bytes()?).map_err(|bad| bad.after(self.body_at())),
-        }
+        Prelude::parse(self.prelude_bytes()?).map_err(|bad| bad.after(self.body_at()))
     }
 
     /// The event at a 0-based index, its record fully checked, whatever the rest of the frame is like.

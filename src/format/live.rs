@@ -95,3 +95,46 @@ fn check(words: &[u64; 8]) -> u64 {
 pub(crate) fn position_check(position: u64, session: u64) -> u64 {
     xxh3_64_with_seed(&position.to_le_bytes(), session)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_file_it_is_comes_back_unless_a_word_is_another() {
+        let identity = Identity {
+            log: LogId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+            boot: 3,
+            session: 4,
+            device: 5,
+            inode: 6,
+        };
+        let words = identity.words();
+        assert_eq!(Identity::read(&words), Some(identity));
+        for at in 0..words.len() {
+            let mut other = words;
+            other[at] ^= 1;
+            assert_eq!(Identity::read(&other), None, "{at}");
+            // Of another kind of file, with a check that fits.
+            other[7] = check(&other);
+            assert_eq!(Identity::read(&other).is_some(), at != 0, "{at}");
+        }
+        assert_eq!(Identity::read(&[0; 8]), None);
+    }
+
+    #[test]
+    fn a_state_is_one_of_four() {
+        for state in [State::Open, State::Clean, State::Poisoned, State::Recovering] {
+            assert_eq!(State::from_word(state as u64), Some(state));
+        }
+        assert_eq!([0, 5, u64::MAX].map(State::from_word), [None; 3]);
+    }
+
+    #[test]
+    fn a_positions_check_is_that_of_the_position_in_the_session() {
+        let checks = [(1, 1), (2, 1), (1, 2), (0, 0)].map(|(position, session)| position_check(position, session));
+        let distinct: std::collections::BTreeSet<u64> = checks.into_iter().collect();
+        assert_eq!(distinct.len(), 4);
+        assert_eq!(position_check(7, 9), xxh3_64_with_seed(&[7, 0, 0, 0, 0, 0, 0, 0], 9));
+    }
+}

@@ -254,3 +254,6 @@ fn check_extension(extension: &[u8]) -> Parsed<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,58 @@ impl Slot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its bits and those of an offset overlap.
+    const SALT: u64 = 0x3040;
+
+    fn slot(seq: u64, state: State) -> Slot {
+        Slot {
+            seq,
+            log: LogId([7; 16]),
+            epoch: 3,
+            base: Position::new(10),
+            state,
+            end_offset: 12_288,
+            end_position: Position::new(20),
+            last_header_check: 5,
+            group_seq: 6,
+            recorded_at: Timestamp::from_nanos(-1),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_from_its_own_place_of_its_own_segment() {
+        for (seq, state) in (0..).zip([State::Idle, State::Rolled, State::Clean, State::Cut]) {
+            let slot = slot(seq, state);
+            assert_eq!(slot.offset(), 4096 * (1 + seq % 2));
+            let page = slot.encode(SALT);
+            assert_eq!(Slot::read(&page[..], SALT, slot.offset()), Read::Valid(slot));
+            for (salt, offset) in [(SALT, 12_288 - slot.offset()), (SALT, 0), (SALT + 1, slot.offset())] {
+                assert!(matches!(Slot::read(&page[..], salt, offset), Read::Bad(_)), "{seq} {salt} {offset}");
+            }
+            assert_eq!(state.is_final(), matches!(state, State::Rolled | State::Cut));
+        }
+        assert_eq!(Slot::read(&[0; PAGE_BYTES], SALT, 4096), Read::Zero);
+    }
+
+    #[test]
+    fn a_state_that_is_none_and_numbers_without_a_next_are_damage() {
+        let mended = |change: &dyn Fn(&mut Page)| {
+            let mut page = slot(0, State::Idle).encode(SALT);
+            change(&mut page);
+            page::seal(&mut page, CHECK_AT, SALT ^ 4096);
+            Slot::read(&page[..], SALT, 4096)
+        };
+        assert_eq!(mended(&|_| {}), Read::Valid(slot(0, State::Idle)));
+        for state in [0, 5, 255] {
+            assert!(matches!(mended(&|page| page[48] = state), Read::Bad(_)), "{state}");
+        }
+        for top in [15, 39, 87] {
+            assert!(matches!(mended(&|page| page[top] = 0x80), Read::Bad(_)), "{top}");
+        }
+    }
+}
