@@ -7,15 +7,12 @@
 use sha2::{Digest, Sha256};
 
 use super::bytes::Take;
-use super::leaf::{BatchFacts, DIGEST_BYTES, Hash, LeafHasher};
+use super::leaf::{BatchFacts, Hash, LeafHasher};
 use super::{Bad, Parsed};
 use crate::actor::ActorKind;
 use crate::event::{Event, EventRef, Head, LogId, TextLens};
 use crate::position::Position;
 use crate::time::Timestamp;
-
-/// Bytes of the numbers before the first string.
-const NUMBERS_BYTES: usize = 64;
 
 /// What a leaf says of an event.
 #[derive(Debug)]
@@ -81,9 +78,6 @@ impl<'a> Metadata<'a> {
 }
 
 fn parse<'a>(take: &mut Take<'a>, bytes: &'a [u8], log: LogId) -> Option<Metadata<'a>> {
-    if bytes.len() < NUMBERS_BYTES + DIGEST_BYTES {
-        return None;
-    }
     let (position, version, epoch) = (take.u64()?, take.u64()?, take.u64()?);
     let mut time = || Some(Timestamp::from_nanos(take.u64()?.cast_signed()));
     let (recorded_at, wall, occurred_at) = (time()?, time()?, time()?);
@@ -170,9 +164,16 @@ mod tests {
     use super::*;
 
     const DATA: &[u8] = br#"{"content":"A"}"#;
+    /// Bytes of the numbers before the first string.
+    const NUMBERS_BYTES: usize = 64;
 
     /// A leaf with a value in every place.
     fn full() -> Vec<u8> {
+        leaf(true)
+    }
+
+    /// The same with all flags set, or with none.
+    fn leaf(flags: bool) -> Vec<u8> {
         let lists = [2u16, 3, 1, 4].map(u16::to_le_bytes).concat();
         let head = Head {
             log: LogId([7; 16]),
@@ -180,7 +181,7 @@ mod tests {
             position: Position::new(17),
             version: 4,
             recorded_at: Timestamp::from_nanos(1_700_000_000_000_000_000),
-            occurred_at: Some(Timestamp::from_nanos(-5)),
+            occurred_at: flags.then_some(Timestamp::from_nanos(-5)),
             causation: Some(Position::new(16)),
             actor: Some(ActorKind::Agent),
             content: Some("application/json"),
@@ -195,14 +196,14 @@ mod tests {
                 id: 3,
             },
             tag_count: 2,
-            imported: true,
+            imported: flags,
         };
         let text = "note/n-1editscribealiceurnc1e-1aabbbkäöv";
         let text = &text[..8 + 4 + 6 + 5 + 3 + 2 + 3 + 2 + 3 + 1 + 4];
         let event = EventRef { head, lists: &lists, text, data: DATA };
         let facts = BatchFacts {
-            last_of_batch: true,
-            clock_suspect: true,
+            last_of_batch: flags,
+            clock_suspect: flags,
             wall: Some(Timestamp::from_nanos(9)),
             key: Some(("key", &[1, 2, 255])),
         };
@@ -213,6 +214,7 @@ mod tests {
     fn an_event_comes_back_from_its_leaf() {
         let bytes = full();
         let metadata = Metadata::read(&bytes, LogId([7; 16])).unwrap();
+        assert_eq!(metadata.position(), Position::new(17));
         let event = metadata.with_data(DATA).unwrap();
         assert_eq!((event.position().get(), event.version(), event.epoch()), (17, 4, 3));
         assert_eq!((event.subject(), event.event_type(), event.given_id()), ("note/n-1", "edit", Some("e-1")));
@@ -226,16 +228,23 @@ mod tests {
         assert_eq!((event.content_type(), event.data(), event.is_imported()), ("application/json", DATA, true));
         assert_eq!(event.occurred_at().as_nanos(), -5);
         assert_eq!(metadata.with_data(b"{}").unwrap_err(), Unfit::Data);
+        // Without a time of its own it happened when it was recorded.
+        let bytes = leaf(false);
+        let event = Metadata::read(&bytes, LogId([7; 16])).unwrap().with_data(DATA).unwrap();
+        assert_eq!((event.occurred_at(), event.is_imported()), (event.recorded_at(), false));
     }
 
     #[test]
     fn no_other_bytes_are_the_same_event() {
         let good = full();
         let whole = Metadata::read(&good, LogId::default()).unwrap().with_data(DATA).unwrap().to_json();
+        let wrong_at = |bytes: &[u8]| Metadata::read(bytes, LogId::default()).err().map(|bad| bad.offset);
         for cut in 0..good.len() {
-            assert!(Metadata::read(&good[..cut], LogId::default()).is_err(), "{cut} bytes");
+            // What is cut through is where it stops.
+            assert!(wrong_at(&good[..cut]).is_some_and(|at| at <= cut as u64), "{cut} bytes");
         }
-        assert!(Metadata::read(&[&good[..], b"x"].concat(), LogId::default()).is_err());
+        assert_eq!(wrong_at(&good[..20]), Some(16));
+        assert_eq!(wrong_at(&[&good[..], b"x"].concat()), Some(good.len() as u64));
         for bit in 0..good.len() * 8 {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
