@@ -308,7 +308,7 @@ fn a_lost_sector_explains_nothing_of_the_record_behind_it() {
     let begins = |data: usize| {
         let (bytes, header) = sealed(data, &DraftFacts::default(), None);
         let second = parts(&bytes, &header)[3].start;
-        (second % sector == 0 && second >= 2 * sector).then_some((bytes, header, second))
+        (second.is_multiple_of(sector) && second >= 2 * sector).then_some((bytes, header, second))
     };
     let (bytes, header, second) = (400..2000).find_map(begins).unwrap();
     let torn = |change: &dyn Fn(&mut [u8])| {
