@@ -309,3 +309,30 @@ fn what_was_left_to_another_program_is_decided_once_its_policy_no_longer_rules()
     let outcome = flow.outcome(open, std::time::Duration::from_secs(10)).unwrap();
     assert!(matches!(outcome, Outcome::Validated { .. }), "{outcome:?}");
 }
+
+#[test]
+fn a_request_that_lay_open_is_judged_by_the_row_as_it_is_when_it_is_asked() {
+    use annals::{Action, NewEvent, Table};
+    for changes in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = annals::Store::open(directory.path()).unwrap();
+        let memos = Table::new("memos").with_kind("jot").adopting("jot.made", Action::Create);
+        store.add_table(memos.adopting("jot.changed", Action::Update), alice()).unwrap();
+        let jot = |event_type: &str, text: &str| {
+            let event = NewEvent::json(event_type, "jot/1", &json!({ "text": text })).unwrap().actor(alice());
+            store.append([event]).unwrap();
+        };
+        jot("jot.made", "A");
+        drop(annals::Flow::builder(&store).policy(NothingOnSundays).start().unwrap());
+        let flow = annals::Flow::builder(&store).background(false).start().unwrap();
+        let update = Request::update("memos", "1", &json!({"text": "mine"})).by(scribe());
+        let open = flow.request(update).unwrap().request;
+        (0..changes).for_each(|_| jot("jot.changed", "B"));
+        annals::Flow::builder(&store).background(false).policy(annals::DefaultPolicy::new()).start().unwrap();
+        flow.settle().unwrap();
+        assert_eq!(flow.outcome(open, std::time::Duration::ZERO).unwrap(), Outcome::Pending, "{changes}");
+        let digest = flow.pending(10).unwrap()[0].digest.clone();
+        let answered = flow.approve(open, digest, alice(), "").unwrap();
+        assert!(matches!(answered.outcome, Outcome::Validated { .. }), "{changes}: {answered:?}");
+    }
+}
