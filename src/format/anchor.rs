@@ -154,6 +154,11 @@ mod tests {
         // Numbers that the next one could not be counted on from.
         bad(|page| page[31] = 0x80);
         bad(|page| page[55] = 0x80);
+        // What stands behind the check is told where it begins.
+        let mut page = anchor.encode();
+        page[PAGE_BYTES - 1] = 1;
+        let Read::Bad(found) = Anchor::read(&page[..], anchor.offset()) else { panic!("zeros are looked at") };
+        assert_eq!(found.offset, CHECK_AT as u64 + 8);
         // Fewer events in the tree than it has peaks for.
         bad(|page| page[72] = 4);
     }
