@@ -154,6 +154,9 @@ fn of_a_change_and_the_end_of_the_time_the_first_counts() {
         assert!(ends(&timed.outcome(wish)), "{before_the_end}: {:?}", timed.outcome(wish));
         timed.flow.settle().unwrap();
         assert!(ends(&timed.outcome(wish)), "{before_the_end}: {:?}", timed.outcome(wish));
+        let ended = if before_the_end > 0 { "tags.update.stale" } else { "tags.update.expired" };
+        let written = annals::Query::all().caused_by(wish).types([ended]);
+        assert_eq!(timed.store.reader().count(&written).unwrap(), 1, "{ended}");
     }
 }
 
