@@ -73,3 +73,53 @@ impl<'a> Prelude<'a> {
         Ok(Prelude { key: key.zip(hash) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A prelude of these entries.
+    fn of(entries: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        for (tag, value) in entries {
+            bytes.extend_from_slice(&[*tag, 0]);
+            bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(value);
+        }
+        let len = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&len.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_key_and_its_hash_come_back_and_later_entries_are_passed_over() {
+        let hash = [7; HASH_BYTES];
+        let prelude = Prelude { key: Some(("k", &hash)) };
+        let mut encoded = Vec::new();
+        prelude.encode(&mut encoded);
+        assert_eq!(encoded, of(&[(KEY, b"k"), (CONTENT_HASH, &hash)]));
+        assert_eq!(Prelude::parse(&encoded).unwrap(), prelude);
+        assert_eq!(Prelude::parse(&of(&[(3, b"x"), (KEY, b"k"), (127, b""), (CONTENT_HASH, &hash)])).unwrap(), prelude);
+        assert_eq!(Prelude::parse(&of(&[])).unwrap(), Prelude::default());
+        // It lies within the body, behind its own length.
+        let len = |bytes: &[u8]| Prelude::len(bytes);
+        assert_eq!((len(&encoded), len(&[&encoded[..], b"more"].concat())), (Some(encoded.len()), Some(encoded.len())));
+        assert_eq!([len(&encoded[..encoded.len() - 1]), len(&[3, 0, 0, 0, 0]), len(&[4, 0, 0])], [None; 3]);
+        assert_eq!(len(&[4, 0, 0, 0]), Some(4));
+    }
+
+    #[test]
+    fn what_is_no_prelude_is_told_where_it_stands() {
+        let hash = [7; HASH_BYTES];
+        let wrong = |bytes: &[u8]| Prelude::parse(bytes).err().map(|bad| bad.offset);
+        assert_eq!(wrong(&of(&[(KEY, b"k"), (128, b"")])), Some(4 + 5));
+        assert_eq!(wrong(&of(&[(200, b"")])), Some(4));
+        let whole = of(&[(KEY, b"k"), (CONTENT_HASH, &hash)]);
+        assert_eq!(wrong(&whole[..whole.len() - 1]), Some(4 + 5));
+        assert_eq!(wrong(&whole[..4 + 5 + 3]), Some(4 + 5));
+        for one in [&of(&[(KEY, b"k")]), &of(&[(CONTENT_HASH, &hash)]), &of(&[(KEY, b"k"), (CONTENT_HASH, b"short")])] {
+            assert_eq!(wrong(one), Some(4), "one without the other");
+        }
+        assert_eq!(wrong(&of(&[(KEY, b"\xff"), (CONTENT_HASH, &hash)])), Some(4));
+    }
+}
