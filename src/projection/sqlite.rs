@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, backup};
 
 use super::Projection;
 use super::home::{DIRECTORY, Home};
-use super::tables::database::of_sqlite;
+use super::tables::database::{of_sqlite, use_wal};
 use super::tables::{is_damage, of_live};
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Error, Result};
@@ -212,7 +212,7 @@ fn prepared(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(128);
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    use_wal(&db)?;
     // A power cut may take the last transactions, whole, with their checkpoints: they are made again.
     db.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(db)

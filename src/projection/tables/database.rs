@@ -100,9 +100,9 @@ fn prepare(path: &PathBuf) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Sets the mode in which readers and a writer do not wait for each other. SQLite gives up at once where another
-/// connection looks at a new file meanwhile, whatever its timeout.
-fn use_wal(db: &Connection) -> rusqlite::Result<()> {
+/// Sets the mode in which readers and a writer do not wait for each other. Where two connections set it in a new file at
+/// the same time, SQLite gives up at once, whatever its timeout.
+pub(in crate::projection) fn use_wal(db: &Connection) -> rusqlite::Result<()> {
     let begun = Instant::now();
     loop {
         match db.pragma_update(None, "journal_mode", "WAL") {
