@@ -258,7 +258,7 @@ fn an_entry_that_means_nothing_is_none() {
         let code = bytes[5];
         assert!(!read(&|bytes| bytes[5] = if code == 0 { 1 } else { 0 }) && !read(&|bytes| bytes[5] = 99), "{entry:?}");
         let other = |bytes: &mut Vec<u8>| {
-            let number = if entry.position().is_some() { 0 } else { 7 };
+            let number = if matches!(entry, Entry::Session { .. }) { 7 } else { 0 };
             bytes[8..16].copy_from_slice(&u64::to_le_bytes(number));
         };
         // How far a worker is may be any position.
