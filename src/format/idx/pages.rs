@@ -20,7 +20,7 @@ pub(super) fn file_bytes(space: u64) -> u64 {
 }
 
 /// Where a byte of the space stands in the file.
-pub(super) fn file_offset(at: u64) -> u64 {
+pub(in crate::format) fn file_offset(at: u64) -> u64 {
     (1 + at / PAYLOAD_BYTES as u64) * PAGE_BYTES as u64 + at % PAYLOAD_BYTES as u64
 }
 

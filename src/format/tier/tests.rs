@@ -1,10 +1,13 @@
 //! Runs against a plain list of pairs, and under damage.
 
+mod hostile;
+
 use std::convert::Infallible;
 
 use super::{Covered, Templates, TierHeader, TierView, TierWriter, entry, keep};
 use crate::event::LogId;
 use crate::format::idx::Checked;
+use crate::format::idx::pages::page_check;
 use crate::format::leaf::Hash;
 use crate::format::{PAGE_BYTES, Parsed};
 use crate::position::Position;
@@ -76,29 +79,40 @@ fn find(bytes: &[u8], hash: u64) -> Parsed<Vec<u16>> {
     Ok(found)
 }
 
+/// Every segment that has a term is named for it, and few others.
+fn is_found(widths: &[u8], per_segment: u64, step: usize) {
+    let sample = sample(widths, per_segment);
+    let header = TierHeader::read(&sample.bytes).valid().unwrap();
+    let checked = Checked::new(sample.bytes.len() as u64);
+    let view = TierView::new(&sample.bytes, &header, &checked);
+    view.check_all().unwrap();
+    assert_eq!(view.segments().unwrap(), sample.covered);
+    let wanted = |hash: u64| -> Vec<u16> {
+        let has = |(segment, hashes): (&Covered, &Vec<u64>)| {
+            hashes.iter().any(|known| keep(*known, segment.width) == keep(hash, segment.width))
+        };
+        let named = sample.covered.iter().zip(&sample.hashes).zip(0u16..);
+        named.filter(|(pair, _)| has(*pair)).map(|(_, number)| number).collect()
+    };
+    let all: Vec<u64> = sample.hashes.iter().flatten().step_by(step).copied().collect();
+    let absent = (0..400u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for hash in all.into_iter().chain(absent).chain([0, u64::MAX, 1 << 63]) {
+        let mut found = vec![9];
+        view.find(hash, &sample.covered, &mut found).unwrap();
+        assert_eq!(found[1..], wanted(hash), "{hash:x} of {widths:?}");
+    }
+}
+
+#[test]
+fn terms_are_found_among_few_segments() {
+    is_found(&[20, 48, 12, 20, 21, 33, 48, 12], 60, 1);
+    is_found(&[48], 500, 1);
+}
+
 #[test]
 fn every_segment_that_has_a_term_is_named_and_few_others() {
-    for widths in [vec![32; 40], vec![20, 48, 12, 20, 21, 33, 48, 12], vec![48], vec![17; 300]] {
-        let sample = sample(&widths, 500);
-        let header = TierHeader::read(&sample.bytes).valid().unwrap();
-        let checked = Checked::new(sample.bytes.len() as u64);
-        let view = TierView::new(&sample.bytes, &header, &checked);
-        view.check_all().unwrap();
-        assert_eq!(view.segments().unwrap(), sample.covered);
-        let wanted = |hash: u64| -> Vec<u16> {
-            let has = |(segment, hashes): (&Covered, &Vec<u64>)| {
-                hashes.iter().any(|known| keep(*known, segment.width) == keep(hash, segment.width))
-            };
-            let named = sample.covered.iter().zip(&sample.hashes).zip(0u16..);
-            named.filter(|(pair, _)| has(*pair)).map(|(_, number)| number).collect()
-        };
-        let all: Vec<u64> = sample.hashes.iter().flatten().step_by(41).copied().collect();
-        let absent = (0..400u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        for hash in all.into_iter().chain(absent).chain([0, u64::MAX, 1 << 63]) {
-            let mut found = vec![9];
-            view.find(hash, &sample.covered, &mut found).unwrap();
-            assert_eq!(found[1..], wanted(hash), "{hash:x} of {widths:?}");
-        }
+    for widths in [vec![32; 40], vec![20, 48, 12, 20, 21, 33, 48, 12], vec![17; 300]] {
+        is_found(&widths, 500, 41);
     }
 }
 
@@ -139,20 +153,6 @@ fn flipped_bits_are_errors_or_harmless() {
     }
 }
 
-/// What fits its checks and makes no sense is found out all the same.
-#[test]
-fn entries_out_of_order_or_of_no_segment_are_errors() {
-    let covered = [Covered::new(4, 12, 2), Covered::new(4, 12, 2)];
-    let run =
-        |entries: &[u64]| write(LogId([3; 16]), Position::new(1), [5; 32], &covered, &Templates::default(), entries);
-    let hash = 5 << 61;
-    let of = |number| entry(hash >> 52, 12, number);
-    assert_eq!(find(&run(&[of(0), of(1)]), hash).unwrap(), [0, 1]);
-    assert!(find(&run(&[of(1), of(0)]), hash).is_err());
-    assert!(find(&run(&[of(1), of(1)]), hash).is_err());
-    assert!(find(&run(&[of(2)]), hash).is_err());
-}
-
 #[test]
 fn templates_come_back_and_too_many_are_left_out() {
     use crate::format::sealed::dictionary::IdCandidate;
@@ -182,4 +182,38 @@ fn templates_come_back_and_too_many_are_left_out() {
     assert!(header.any_id);
     let checked = Checked::new(bytes.len() as u64);
     assert!(TierView::new(&bytes, &header, &checked).templates().unwrap().is_overflown());
+}
+
+/// As many pages as the sections have, each section on pages of its own.
+#[test]
+fn sections_follow_each_other() {
+    let page = write(LogId([3; 16]), Position::new(1), [5; 32], &[Covered::new(1, 12, 0)], &Templates::default(), &[]);
+    let one = TierHeader::read(&page).valid().unwrap();
+    let header =
+        TierHeader { segments: 255, templates: 1, templates_bytes: 4065, radix: 10, entries: 509, ..one.clone() };
+    let starts = |header: &TierHeader| {
+        let pages = header.pages().unwrap();
+        [pages.templates, pages.directory, pages.entries, pages.end]
+    };
+    // 255 segments of 16 bytes, the templates, 1,025 words and 509 words in pages of 4,064 bytes.
+    assert_eq!(starts(&header), [3, 5, 8, 10]);
+    assert_eq!(starts(&TierHeader { segments: 254, templates_bytes: 4064, entries: 508, ..header }), [2, 3, 6, 7]);
+    assert_eq!(starts(&one), [2, 2, 3, 3]);
+}
+
+/// Memory stays small however long the run: whoever writes it gets 128 pages at once.
+#[test]
+fn pages_are_put_as_soon_as_there_are_many() {
+    let mut puts = Vec::new();
+    let mut put = |at: u64, bytes: &[u8]| {
+        puts.push((at / PAGE_BYTES as u64, bytes.len() / PAGE_BYTES));
+        Ok::<(), Infallible>(())
+    };
+    let covered = [Covered::new(1, 48, 0)];
+    let mut writer =
+        TierWriter::new(LogId([3; 16]), Position::new(1), [5; 32], &covered, &Templates::default(), &mut put).unwrap();
+    // Of 508 entries a page.
+    (1..=130 * 508u64).for_each(|number| writer.push(number << 16).unwrap());
+    assert_eq!(writer.finish().unwrap(), 133 * PAGE_BYTES as u64);
+    assert_eq!(puts, [(1, 1), (3, 128), (2, 1), (131, 2), (0, 1)]);
 }

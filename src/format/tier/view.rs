@@ -1,8 +1,10 @@
 //! Reading a run. No byte of a page is seen before the page passed its check. Offsets in errors count from the start of
-//! the file, but within the templates from theirs.
+//! the file.
 
-use super::{Covered, HASH_BITS, PAGE_BYTES, PAYLOAD_BYTES, Pages, SEGMENT_BYTES, Templates, TierHeader, keep};
-use crate::format::idx::pages::{Checked, Space};
+use std::borrow::Cow;
+
+use super::{Covered, HASH_BITS, PAYLOAD_BYTES, Pages, SEGMENT_BYTES, Templates, TierHeader, keep};
+use crate::format::idx::pages::{Checked, Space, file_offset};
 use crate::format::{Bad, Parsed};
 
 /// A run over the bytes of its file.
@@ -34,7 +36,7 @@ impl<'a> TierView<'a> {
         for index in 0..u64::from(header.segments) {
             let at = Self::at(1, index, SEGMENT_BYTES as u64);
             let segment = Covered::read(self.space.array(at)?);
-            let segment = segment.ok_or_else(|| self.bad(1, index, "a segment", "other bytes".into()))?;
+            let segment = segment.ok_or_else(|| bad(at, "a segment", "other bytes"))?;
             rows += u64::from(segment.rows);
             widths |= 1 << segment.width;
             segments.push(segment);
@@ -42,19 +44,9 @@ impl<'a> TierView<'a> {
         let wanted = header.last.get() - header.first.get() + 1;
         if rows != wanted || widths != header.widths {
             let found = format!("{rows} of widths {widths:x}");
-            return Err(self.bad(1, 0, format!("{wanted} events of widths {:x}", header.widths), found));
+            return Err(bad(0, format!("{wanted} events of widths {:x}", header.widths), found));
         }
         Ok(segments)
-    }
-
-    fn bad(
-        &self,
-        page: u64,
-        index: u64,
-        expected: impl Into<std::borrow::Cow<'static, str>>,
-        found: String,
-    ) -> Box<Bad> {
-        Bad::new(page * PAGE_BYTES as u64 + index, expected, found)
     }
 
     pub(crate) fn templates(&self) -> Parsed<Templates> {
@@ -62,17 +54,21 @@ impl<'a> TierView<'a> {
         let at = Self::at(self.pages.templates, 0, 0);
         let bytes = self.space.copy(at, u64::from(header.templates_bytes))?;
         Templates::parse(&bytes, header.templates, header.segments, header.any_id)
-            .map_err(|bad| bad.after(self.pages.templates * PAGE_BYTES as u64))
+            .map_err(|parsed| bad(at + parsed.offset, parsed.expected, parsed.found))
     }
 
     /// How many entries stand in the buckets before this one.
     fn start_of(&self, bucket: u64) -> Parsed<u64> {
         let start = self.space.u64(Self::at(self.pages.directory, bucket, 8))?;
         if start > self.header.entries {
-            let expected = format!("at most {} entries", self.header.entries);
-            return Err(self.bad(self.pages.directory, 0, expected, format!("{start} before bucket {bucket}")));
+            return Err(self.bad_start(bucket, start, format!("at most {} entries", self.header.entries)));
         }
         Ok(start)
+    }
+
+    #[cold]
+    fn bad_start(&self, bucket: u64, start: u64, expected: String) -> Box<Bad> {
+        bad(Self::at(self.pages.directory, bucket, 8), expected, format!("{start} before bucket {bucket}"))
     }
 
     /// The entry of an index below their number.
@@ -126,7 +122,8 @@ impl<'a> TierView<'a> {
 
     #[cold]
     fn out_of_order(&self, index: u64, entry: u64) -> Box<Bad> {
-        self.bad(self.pages.entries, 0, "entries in order, of segments of the run", format!("{entry:x} at {index}"))
+        let at = Self::at(self.pages.entries, index, 8);
+        bad(at, "entries in order, of segments of the run", format!("{entry:x} at {index}"))
     }
 
     /// Checks every page, and that directory and entries go with each other.
@@ -148,21 +145,24 @@ impl<'a> TierView<'a> {
             let own = entry.checked_shr(64 - self.header.radix).unwrap_or(0);
             while bucket <= own {
                 if starts != index {
-                    let found = format!("{starts} before bucket {bucket}");
-                    return Err(self.bad(self.pages.directory, 0, format!("{index} entries"), found));
+                    return Err(self.bad_start(bucket, starts, format!("{index} entries")));
                 }
                 bucket += 1;
                 starts = self.start_of(bucket)?;
             }
         }
         while bucket <= 1 << self.header.radix {
-            let found = self.start_of(bucket)?;
-            if found != self.header.entries {
-                let expected = format!("{} entries", self.header.entries);
-                return Err(self.bad(self.pages.directory, 0, expected, format!("{found} before bucket {bucket}")));
+            let start = self.start_of(bucket)?;
+            if start != self.header.entries {
+                return Err(self.bad_start(bucket, start, format!("{} entries", self.header.entries)));
             }
             bucket += 1;
         }
         Ok(())
     }
+}
+
+/// What is wrong at a place of the space.
+fn bad(at: u64, expected: impl Into<Cow<'static, str>>, found: impl Into<Cow<'static, str>>) -> Box<Bad> {
+    Bad::new(file_offset(at), expected, found)
 }
