@@ -56,23 +56,23 @@ impl<'a> Writer<'a> {
         Writer { rest: &mut file[page as usize * PAGE_BYTES..], used: used as usize }
     }
 
+    /// Puts bytes that may go over several pages.
     #[inline]
-    pub(super) fn put(&mut self, mut bytes: &[u8]) {
+    pub(super) fn put(mut self, mut bytes: &[u8]) {
         while bytes.len() > PAYLOAD_BYTES - self.used {
             let (head, tail) = bytes.split_at(PAYLOAD_BYTES - self.used);
             self.rest[self.used..self.used + head.len()].copy_from_slice(head);
-            self.rest = &mut std::mem::take(&mut self.rest)[PAGE_BYTES..];
+            self.rest = &mut self.rest[PAGE_BYTES..];
             (self.used, bytes) = (0, tail);
         }
         self.rest[self.used..self.used + bytes.len()].copy_from_slice(bytes);
-        self.used += bytes.len();
     }
 
     /// Puts entries of `N` bytes each. It stands at a multiple of `N`, and so does every page's end.
-    pub(super) fn put_all<T: Copy, const N: usize>(&mut self, mut values: &[T], encode: impl Fn(T) -> [u8; N]) {
+    pub(super) fn put_all<T: Copy, const N: usize>(mut self, mut values: &[T], encode: impl Fn(T) -> [u8; N]) {
         while !values.is_empty() {
             if self.used == PAYLOAD_BYTES {
-                self.rest = &mut std::mem::take(&mut self.rest)[PAGE_BYTES..];
+                self.rest = &mut self.rest[PAGE_BYTES..];
                 self.used = 0;
             }
             let (places, _) = self.rest[self.used..PAYLOAD_BYTES].as_chunks_mut::<N>();

@@ -1,6 +1,8 @@
 //! Every answer of an index against a plain map.
 
 mod damage;
+mod space;
+mod types;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

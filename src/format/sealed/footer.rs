@@ -205,7 +205,7 @@ impl Footer {
         };
         let before = tree(base.get() - 1, &mut rest)?;
         let after = tree(end - 1, &mut rest)?;
-        let sections = read_sections(&mut rest, section_count, footer_at)?;
+        let sections = read_sections(bytes.len(), &mut rest, section_count, footer_at)?;
         if !rest.0.is_empty() {
             return Err(Bad::new((bytes.len() - rest.0.len()) as u64, "the end of the footer", "more bytes"));
         }
@@ -230,12 +230,14 @@ impl Footer {
     }
 }
 
-fn read_sections(rest: &mut Take<'_>, count: usize, footer_at: u64) -> Parsed<Vec<Section>> {
+/// Reads the last entries of a footer of so many bytes.
+fn read_sections(bytes: usize, rest: &mut Take<'_>, count: usize, footer_at: u64) -> Parsed<Vec<Section>> {
     if count > SECTIONS_MAX {
         return Err(Bad::new(80, format!("at most {SECTIONS_MAX} sections"), count.to_string()));
     }
     let mut sections: Vec<Section> = Vec::new();
     for _ in 0..count {
+        let at = (bytes - rest.0.len()) as u64;
         let read = |rest: &mut Take<'_>| {
             let (id, version) = (rest.u16()?, rest.u16()?);
             let (flags, codec, zero) = (rest.u8()?, rest.u8()?, rest.u16()?);
@@ -255,13 +257,13 @@ fn read_sections(rest: &mut Take<'_>, count: usize, footer_at: u64) -> Parsed<Ve
             (flags & !REQUIRED == 0 && codec <= 1 && zero == 0 && rest.u32()? == 0 && within && readable)
                 .then_some(section)
         };
-        let section = read(rest).ok_or_else(|| Bad::new(0, "a section before the footer", "another entry"))?;
+        let section = read(rest).ok_or_else(|| Bad::new(at, "a section before the footer", "another entry"))?;
         let known = KNOWN.iter().any(|known| *known as u16 == section.id);
         if section.required && !known {
-            return Err(Bad::new(0, "sections of format version 1", format!("section {}", section.id)));
+            return Err(Bad::new(at, "sections of format version 1", format!("section {}", section.id)));
         }
         if sections.iter().any(|other| other.id == section.id) {
-            return Err(Bad::new(0, "each section once", format!("section {} twice", section.id)));
+            return Err(Bad::new(at, "each section once", format!("section {} twice", section.id)));
         }
         sections.push(section);
     }

@@ -250,3 +250,36 @@ fn the_bytes_are_those_of_format_version_1() {
     let hash = xxhash_rust::xxh3::xxh3_64(&space);
     assert_eq!(hash, 0xf95c_9742_69ba_8f77, "found {hash:#018x}");
 }
+
+/// Counts that no writer reaches, in a header that is as long as it says.
+#[test]
+fn a_header_beyond_the_limits_is_none() {
+    let whole = header(&build(&small()).0);
+    let is_sane = |change: &dyn Fn(&mut Counts, &mut IdxHeader)| {
+        let mut counts = Counts { rows: 1, types: 1, types_bytes: 15, ..Counts::default() };
+        let mut header = IdxHeader { filter: None, ..whole };
+        change(&mut counts, &mut header);
+        (header.rows, header.layout) = (counts.rows, Layout::new(&counts));
+        header.file_bytes = pages::file_bytes(header.layout.space);
+        IdxHeader::read(&header.encode()[..]).valid().is_some()
+    };
+    assert!(is_sane(&|_, _| ()));
+    assert!(is_sane(&|counts, _| counts.rows = ROWS_MAX) && !is_sane(&|counts, _| counts.rows = ROWS_MAX + 1));
+    assert!(is_sane(&|counts, _| (counts.types, counts.types_bytes) = (4096, 4096 * 14)));
+    assert!(!is_sane(&|counts, _| (counts.types, counts.types_bytes) = (4097, 4097 * 14)));
+    assert!(!is_sane(&|counts, _| (counts.types, counts.types_bytes) = (4096, 4096 * 14 - 1)));
+    assert!(is_sane(&|counts, _| counts.types_bytes = TYPES_BYTES_MAX));
+    assert!(!is_sane(&|counts, _| counts.types_bytes = TYPES_BYTES_MAX + 1));
+    // Names where the flag says there are none.
+    assert!(!is_sane(&|_, header| header.has_types = false));
+    assert!(is_sane(&|counts, header| (counts.types, counts.types_bytes, header.has_types) = (0, 0, false)));
+    // A filter of another length than its shape has.
+    let shape = FilterShape { seed: 1, segment_len: 4, segment_count_len: 8 };
+    assert!(is_sane(&|counts, header| (counts.fingerprints, header.filter) = (16, Some(shape))));
+    assert!(!is_sane(&|counts, header| (counts.fingerprints, header.filter) = (15, Some(shape))));
+
+    let mut page = whole.encode();
+    page[20] |= 4;
+    reseal(&mut page[..]);
+    assert!(IdxHeader::read(&page[..]).valid().is_none(), "a flag that means nothing");
+}

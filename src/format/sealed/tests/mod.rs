@@ -2,6 +2,8 @@
 
 mod damage;
 mod docs;
+mod envelope;
+mod footer;
 mod ids;
 mod real;
 mod round_trip;
