@@ -169,65 +169,98 @@ fn a_view_of_a_cut_file_answers_or_fails() {
     }
 }
 
-/// What page checks cannot see, because whoever wrote it sealed it: `check_all` reads the meaning.
+/// What page checks cannot see, because whoever wrote it sealed it: `check_all` reads the meaning, and says where.
 #[test]
 fn what_is_no_index_under_good_checks_is_found() {
     let (file, _) = build(&small());
     let whole = header(&file);
     let Layout { frames, indices, zones, terms, postings, types, .. } = whole.layout;
-    let verdict = |file: &[u8]| {
-        let checked = Checked::new(file.len() as u64);
-        IdxView::new(file, &header(file), &checked).check_all()
-    };
-    let at = |section: Section, byte: u64| pages::file_offset(section.offset + byte) as usize;
+    let place = |section: Section, byte: u64| pages::file_offset(section.offset + byte) as usize;
     type Change<'a> = Box<dyn Fn(&mut [u8]) + 'a>;
     let poke = |place: usize, value: u32| -> Change<'_> {
         Box::new(move |file| {
             Put(file).u32(place, value);
         })
     };
-    // The first term of two rows or more, and where its postings stand.
-    let entry = (0..u64::from(terms.count))
-        .map(|index| index * 32)
-        .find(|entry| u32_at(&file, at(terms, entry + 20)) > Some(1));
-    let entry = entry.unwrap();
-    let start = u64::from(u32_at(&file, at(terms, entry + 16)).unwrap());
-    let changes: Vec<(&str, Change<'_>)> = vec![
-        ("nothing", Box::new(|_| {})),
-        ("a first frame before the first", poke(at(frames, 0), 3)),
-        ("a frame beyond what is covered", poke(at(frames, u64::from(whole.rows - 3) * 4), u32::MAX)),
-        ("an index that leaps", poke(at(indices, 4), 7)),
-        ("a zone the wrong way round", poke(at(zones, 4), i32::MAX as u32)),
-        ("a zone beyond the bounds", poke(at(zones, 8), 1_000_000)),
-        (
-            "terms out of order",
-            Box::new(move |file| {
-                let (first, second) = (at(terms, 0), at(terms, 32));
-                let copy: Vec<u8> = file[second..second + 32].to_vec();
-                file.copy_within(first..first + 32, second);
-                file[first..first + 32].copy_from_slice(&copy);
-            }),
-        ),
-        ("a hash that the filter does not know", poke(at(terms, 0), 1)),
-        ("a dimension that is none", poke(at(terms, 28), 12)),
-        ("a term of no rows", poke(at(terms, entry + 20), 0)),
-        ("a term of too many rows", poke(at(terms, entry + 20), whole.rows + 1)),
-        ("postings that are not the next", poke(at(terms, entry + 16), 1)),
-        ("a last row that is another", poke(at(terms, entry + 24), 0)),
-        ("a last row that is none", poke(at(terms, entry + 24), whole.rows)),
-        ("a posting that is no row", poke(at(postings, start * 4), whole.rows)),
-        ("postings that fall", poke(at(postings, start * 4), whole.rows - 1)),
-        ("a type of another hash", poke(at(types, 0), 1)),
-        ("a type of more rows than its term has", poke(at(types, 8), whole.rows)),
-        ("a type of no rows", poke(at(types, 8), 0)),
-        ("a type that is longer than the section", poke(at(types, 12), 0xFFFF)),
+    let index = |row: u64, value: u16| -> Change<'_> {
+        let at = place(indices, row * 2);
+        Box::new(move |file| {
+            Put(file).u16(at, value);
+        })
+    };
+    let copy = |from: u64, to: u64| -> Change<'_> {
+        let (from, to) = (place(terms, from * 32), place(terms, to * 32));
+        Box::new(move |file| file.copy_within(from..from + 32, to))
+    };
+    let number = |at: usize| u32_at(&file, at).unwrap();
+    let rows_of = |term: u64| number(place(terms, term * 32 + 20));
+    // The first term of one row behind another, and the first of more; where its postings stand.
+    let single = (1..).find(|term| rows_of(*term) == 1 && file[place(terms, term * 32 + 28)] != 1).unwrap();
+    let several = (0..).find(|term| rows_of(*term) > 1).unwrap();
+    let field = |term: u64, at: u64| place(terms, term * 32 + at);
+    let start = u64::from(number(field(several, 16)));
+    let rows = whole.rows;
+    let (last, row) = (u64::from(rows) - 3, |row: u64| place(frames, row * 4));
+    let (one, more) = (field(single, 0), field(several, 0));
+    // The last term of several rows, without the last of them.
+    let tail = (0..u64::from(terms.count)).rev().find(|term| rows_of(*term) > 1).unwrap();
+    let (left, start_of_tail) = (rows_of(tail) - 1, u64::from(number(field(tail, 16))));
+    let shorter: Change<'_> = Box::new(|file| {
+        let last_row = number(place(postings, (start_of_tail + u64::from(left) - 1) * 4));
+        let start = if left > 1 { start_of_tail as u32 } else { 0 };
+        Put(file).u32(field(tail, 16), start).u32(field(tail, 20), left).u32(field(tail, 24), last_row);
+    });
+    let changes: Vec<(&str, Change<'_>, usize)> = vec![
+        ("nothing", Box::new(|_| {}), 0),
+        ("a first frame before the first", poke(row(0), 3), row(0)),
+        ("a first index that is none", index(0, 1), row(0)),
+        ("a frame beyond what is covered", poke(row(last), u32::MAX), row(last)),
+        ("a frame that begins where all is covered", poke(row(last), (whole.end_offset / 64) as u32), row(last)),
+        ("an index that leaps", index(2, 7), row(2)),
+        ("a row twice", index(1, 0), row(1)),
+        ("a frame that begins in its midst", index(3, 1), row(3)),
+        ("a frame before the one before", poke(row(3), 64), row(3)),
+        ("recorded the wrong way round", poke(place(zones, 4), i32::MAX as u32), place(zones, 0)),
+        ("occurred the wrong way round", poke(place(zones, 20), i32::MAX as u32), place(zones, 0)),
+        ("a zone beyond the bounds", poke(place(zones, 8), 1_000_000), 88),
+        ("a term twice", copy(single - 1, single), if several == single - 1 { one - 32 } else { one }),
+        ("a hash that the filter does not know", poke(field(0, 0), 1), field(0, 0)),
+        ("a dimension that is none", poke(one + 28, 12), one),
+        ("a dimension of no value", poke(one + 28, 0), one),
+        ("a version of what has none", poke(one + 8, 1), one),
+        ("a term of no rows", poke(more + 20, 0), more),
+        ("a term of too many rows", poke(more + 20, rows + 1), more),
+        ("more postings than there are", poke(more + 16, postings.count), more),
+        ("postings that are not the next", poke(more + 16, start as u32 + 1), more),
+        ("postings of a single row", poke(one + 16, 1), one),
+        ("a last row that is another", poke(more + 24, 0), more),
+        ("a last row that is none", poke(more + 24, rows), more),
+        ("a posting that is no row", poke(place(postings, start * 4), rows), place(postings, start * 4)),
+        ("postings that fall", poke(place(postings, start * 4), rows - 1), more),
+        ("a posting twice", poke(place(postings, start * 4 + 4), number(place(postings, start * 4))), more),
+        ("more postings than the terms have", shorter, place(postings, 0)),
+        ("a type of another hash", poke(place(types, 0), 1), place(types, 0)),
+        ("a type of more rows than its term has", poke(place(types, 8), rows), place(types, 0)),
+        ("a type of no rows", poke(place(types, 8), 0), place(types, 0)),
+        ("a type that is longer than the section", poke(place(types, 12), 0xFFFF), place(types, 0)),
     ];
-    for (name, change) in changes {
+    for (name, change, expected) in changes {
         let mut changed = file.clone();
         change(&mut changed);
         reseal(&mut changed);
-        assert_eq!(verdict(&changed).is_ok(), name == "nothing", "{name}");
+        let checked = Checked::new(changed.len() as u64);
+        let verdict = IdxView::new(&changed, &header(&changed), &checked).check_all();
+        assert_eq!(verdict.map_err(|bad| bad.offset as usize).err().unwrap_or(0), expected, "{name}");
     }
+
+    // Of more than 1,024 rows, the second zone.
+    let (mut file, _) = build(&large(1_100));
+    let zone = place(header(&file).layout.zones, 32);
+    poke(zone + 4, i32::MAX as u32)(&mut file);
+    reseal(&mut file);
+    let checked = Checked::new(file.len() as u64);
+    let verdict = IdxView::new(&file, &header(&file), &checked).check_all();
+    assert_eq!(verdict.unwrap_err().offset as usize, zone);
 }
 
 /// The layout is a promise: other bytes for the same events are another format. (Other fingerprints

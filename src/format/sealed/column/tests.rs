@@ -106,6 +106,64 @@ fn columns_of_any_bytes_are_errors_or_some_values() {
     }
 }
 
+/// Columns that no writer makes, and where reading them ends.
+#[test]
+fn what_is_no_column_is_told_where_it_stands() {
+    let offset = |codec: u8, body: &[u8], count: usize| {
+        let bytes = [&[0x55; 7], body, &[0xAA; 3]].concat();
+        Ints::parse(codec, &bytes, 7..7 + body.len(), count).err().map(|bad| bad.offset as usize - 7)
+    };
+    assert_eq!(Ints::parse(CONSTANT, &[0; 4], 3..5, 1).unwrap_err().offset, 3, "beyond the bytes");
+    assert_eq!(offset(CONSTANT, &[2], 9), None);
+    assert_eq!(offset(CONSTANT, &[2, 2], 9), Some(1), "more bytes");
+    assert_eq!(offset(7, &[2], 9), Some(0), "a codec that is none");
+    // Base, unit, width, and nine numbers of four bits.
+    let packed = |unit: u8, width: u8| [&[2, unit, width][..], &[0; 100]].concat();
+    assert_eq!(offset(PACKED, &packed(1, 4)[..3 + 5], 9), None);
+    assert_eq!(offset(PACKED, &packed(1, 4)[..3 + 6], 9), Some(8));
+    assert_eq!(offset(PACKED, &packed(0, 4)[..3 + 5], 9), Some(2), "a unit of nothing");
+    assert_eq!(offset(PACKED, &packed(1, 64)[..3 + 72], 9), None);
+    assert_eq!(offset(PACKED, &packed(1, 65)[..3 + 74], 9), Some(3), "a width beyond 64");
+
+    // Runs, their ends in four bits each, and a constant.
+    let runs = |runs: u8, ends: &[u8]| offset(RUNS, &[&[runs][..], ends, &[CONSTANT, 2]].concat(), 9);
+    assert_eq!(runs(1, &[]), None);
+    assert_eq!(runs(3, &[0x81]), None, "ends at 1 and 8");
+    assert_eq!(runs(9, &[0x21, 0x43, 0x65, 0x87]), None, "each of one row");
+    assert_eq!(runs(0, &[]), Some(1), "no runs");
+    assert_eq!(runs(10, &[0x21, 0x43, 0x65, 0x87, 0x09]), Some(1), "more than there are rows");
+    for (ends, why) in
+        [([0x11], "the same end"), ([0x12], "ends that fall"), ([0x10], "none at all"), ([0x91], "behind")]
+    {
+        assert_eq!(runs(3, &ends), Some(2), "{why}");
+    }
+
+    // Base, unit, step, width of the starts, a width for each 64 rows, starts of 8 bits, deltas of 1 bit.
+    let delta = |count: usize, width: u8| {
+        let minis = count.div_ceil(MINI);
+        let deltas = (0..minis).map(|mini| packed_bytes((count - mini * MINI).min(MINI) - 1, width)).sum::<usize>();
+        offset(DELTA, &[&[2, 1, 2, 8][..], &vec![width; minis], &vec![0; minis + deltas]].concat(), count)
+    };
+    assert_eq!((delta(0, 1), delta(1, 1), delta(64, 1), delta(65, 1), delta(1024, 64)), (None, None, None, None, None));
+    assert_eq!(delta(1025, 1), Some(2), "more than a block has");
+    assert_eq!(delta(65, 65), Some(4 + 2), "a width beyond 64");
+
+    // Which may stand in which: 1 runs and repeats in none, others in these two.
+    let table = [&[0, CONSTANT, 2][..], &[]].concat();
+    let first = |inner: &[u8]| [&[0, 0][..], inner].concat();
+    let one_run = [1, CONSTANT, 2];
+    let repeats = |inner: &[u8]| offset(REPEATS, &[&[1, 0][..], inner].concat(), 9).is_none();
+    let inner = |codec: u8, body: &[u8]| [&[codec][..], body].concat();
+    assert!(repeats(&inner(CONSTANT, &[2])) && repeats(&inner(TABLE, &table)));
+    assert!(repeats(&inner(FIRST, &[&[0][..], &[CONSTANT, 2]].concat())));
+    assert!(!repeats(&inner(RUNS, &one_run)) && !repeats(&inner(REPEATS, &[&[1][..], &[CONSTANT, 2]].concat())));
+    let in_first = |inner: &[u8]| offset(FIRST, &first(inner), 9).is_none();
+    assert!(in_first(&inner(CONSTANT, &[2])) && in_first(&inner(PACKED, &packed(1, 4)[..3 + 5])));
+    for (codec, body) in [(TABLE, &table[..]), (RUNS, &one_run), (DELTA, &[2, 1, 2, 0, 0]), (FIRST, &first(&[0, 2]))] {
+        assert!(!in_first(&inner(codec, body)), "codec {codec}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_numbers_come_back(values in prop::collection::vec(any::<i64>(), 0..200)) {
