@@ -90,3 +90,39 @@ impl Blocks {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(head_at: u64, head_len: u32) -> BlockEntry {
+        BlockEntry { head_at, head_len, head_crc: 3, recorded: (-4, 5), occurred: (6, 7), types: 8 }
+    }
+
+    fn parse(entries: &[BlockEntry], count: u32, end: u64) -> Parsed<Blocks> {
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| entry.encode(&mut bytes));
+        Blocks::parse(bytes.into(), count, end)
+    }
+
+    #[test]
+    fn entries_come_back() {
+        let entries = [entry(128, 9), entry(200, 0), entry(300, 100)];
+        let blocks = parse(&entries, 3, 400).unwrap();
+        assert_eq!(blocks.len(), 3);
+        assert_eq!([0, 1, 2].map(|index| blocks.get(index).unwrap()), entries);
+        assert_eq!((blocks.get(3), blocks.get(u32::MAX)), (None, None));
+        assert_eq!([0, 1, 65, u64::MAX].map(type_bit), [1, 2, 2, 1 << 63]);
+    }
+
+    #[test]
+    fn heads_lie_within_the_file() {
+        let offset = |entries: &[BlockEntry], count, end| parse(entries, count, end).unwrap_err().offset;
+        let entries = [entry(128, 9), entry(300, 100)];
+        assert_eq!(offset(&entries, 2, 399), ENTRY_BYTES as u64);
+        assert_eq!(offset(&[entry(u64::MAX, 1)], 1, u64::MAX), 0);
+        assert!(parse(&[entry(1, HEAD_MAX)], 1, u64::MAX).is_ok());
+        assert_eq!(offset(&[entry(1, HEAD_MAX + 1)], 1, u64::MAX), 0);
+        assert_eq!((offset(&entries, 1, 400), offset(&entries, 3, 400)), (0, 0));
+    }
+}

@@ -339,7 +339,7 @@ impl<'a, 'd> Writer<'a, 'd> {
         sections.column(section::PAGE_STORED, &of_pages(&|page| page.stored));
         sections.column(section::PAGE_CRC, &of_pages(&|page| page.crc));
         if text.len() > TEXT_BYTES_MAX {
-            return Err(refuse("at most 16 MiB of strings in a block", text.len()));
+            return Err(refuse("at most 96 MiB of strings in a block", text.len()));
         }
         sections.text(section::TEXT, &text);
 

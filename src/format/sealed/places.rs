@@ -96,3 +96,64 @@ pub(super) fn lay_pages(
     }
     Ok((pages.into(), places.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_subject() {
+        let (of_rows, counts) = ordinals(&[1, 2, 1, 1, 2], 3).unwrap();
+        assert_eq!((&of_rows[..], &counts[..]), (&[0, 0, 1, 2, 1][..], &[3, 2, 0][..]));
+        for local in [0, 4, -1, i64::MIN] {
+            assert!(ordinals(&[1, local], 3).is_err(), "{local}");
+        }
+        assert_eq!(order(5, Some((&[1, 2, 1, 1, 2], &counts, &of_rows))), [0, 2, 3, 1, 4]);
+        assert_eq!(order(3, None), [0, 1, 2]);
+    }
+
+    #[test]
+    fn literals_are_counted() {
+        let count = |forms: &[i64], literals: usize| {
+            let mut bytes = Vec::new();
+            let codec = crate::format::sealed::column::encode(forms, &mut bytes);
+            let forms = Ints::parse(codec, &bytes, 0..bytes.len(), forms.len()).unwrap();
+            literal_ordinals(&forms, &bytes, literals).map(|ordinals| ordinals.to_vec())
+        };
+        assert_eq!(count(&[1, 0, 1, 2, 1], 3).unwrap(), [0, 1, 1, 2, 2]);
+        assert_eq!(count(&[0, 2, 0], 0).unwrap(), [0; 0]);
+        assert!(count(&[1, 0, 1], 1).is_err() && count(&[1, 0, 1], 3).is_err() && count(&[0], 1).is_err());
+    }
+
+    const MIB_16: i64 = 16 << 20;
+
+    fn lay(lens: &[i64], at: u64, firsts: &[i64], stored: &[i64]) -> Parsed<(Box<[PageEntry]>, Places)> {
+        let order: Vec<u16> = (0..lens.len() as u16).rev().collect();
+        lay_pages(&order, lens, at, firsts, stored, &vec![9; firsts.len()])
+    }
+
+    #[test]
+    fn payloads_fill_their_pages() {
+        let (pages, places) = lay(&[5, 0, 7, 2], 100, &[0, 2], &[8, 4]).unwrap();
+        let page = |first_rank, offset, stored, raw| PageEntry { first_rank, offset, stored, raw, crc: 9 };
+        assert_eq!(&pages[..], [page(0, 100, 8, 9), page(2, 108, 4, 5)]);
+        // In the order of ranks, which is that of the rows from the last.
+        assert_eq!(&places[..], [(1, 0), (1, 0), (0, 2), (0, 0)]);
+        let (pages, places) = lay(&[0, 0], 100, &[], &[]).unwrap();
+        assert!(pages.is_empty() && places.is_empty());
+    }
+
+    #[test]
+    fn pages_that_no_writer_makes_are_errors() {
+        let is_laid = |lens: &[i64], firsts: &[i64], stored: &[i64]| lay(lens, 100, firsts, stored).is_ok();
+        assert!(!is_laid(&[0, 1], &[], &[]), "data and no page");
+        assert!(is_laid(&[1, 1], &[0, 1], &[1, 1]));
+        for firsts in [[1, 1], [0, 0], [0, 2], [0, -1], [-1, 1], [0, 3]] {
+            assert!(!is_laid(&[1, 1], &firsts, &[1, 1]), "{firsts:?}");
+        }
+        let most = i64::from(u32::MAX);
+        assert!(is_laid(&[1], &[0], &[most]) && !is_laid(&[1], &[0], &[most + 1]) && !is_laid(&[1], &[0], &[-1]));
+        assert!(is_laid(&[MIB_16, MIB_16], &[0], &[1]) && !is_laid(&[MIB_16, MIB_16, 1], &[0], &[1]));
+        assert!(lay(&[1], u64::MAX - 7, &[0], &[7]).is_ok() && lay(&[1], u64::MAX - 7, &[0], &[8]).is_err());
+    }
+}

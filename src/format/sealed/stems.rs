@@ -57,7 +57,11 @@ mod tests {
         assert_eq!(indexed(&format!("{sha}:1234567")), format!("{sha}:1234567"));
         assert_eq!(indexed(&format!("{sha}:")), format!("{sha}:"));
         assert_eq!(indexed(sha), sha);
+        assert_eq!(indexed(&format!("{sha}:123456")), format!("{sha}:"));
+        assert_eq!(indexed(&format!("{sha}:1x")), format!("{sha}:1x"));
         assert_eq!(indexed("short:3"), "short:3");
+        assert_eq!(indexed("of-15-characters:3"), "of-15-characters:");
+        assert_eq!(indexed("of-14-character:3"), "of-14-character:3");
         assert_eq!(indexed("ääääääääääääääää:3"), "ääääääääääääääää:");
     }
 
@@ -72,5 +76,9 @@ mod tests {
         assert!(!worth(&mut (0..1000).map(|n| format!("urn:company:event:{n}"))));
         assert!(!worth(&mut (0..1000).map(|n| format!("a-parent-of-one-{n}:0"))));
         assert!(!worth(&mut std::iter::empty()));
+        // Two stems of so many ids each.
+        let shared = |ids: u64| worth(&mut (0..2 * ids).map(|n| format!("a-parent-of-many-{}:{}", n / ids, n % ids)));
+        assert_eq!([2, 3, 64, 65].map(shared), [false, true, true, false]);
+        assert!(!worth(&mut (0..9).map(|n| format!("the-only-parent-of-all:{n}"))));
     }
 }

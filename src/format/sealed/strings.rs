@@ -91,3 +91,43 @@ impl Interner<Box<str>> {
         self.known.get(string).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Strings of these lengths from byte 3 of a text on, and where they end.
+    fn lay_out(lengths: &[i64], text_max: usize) -> Parsed<(Strings, usize)> {
+        let (mut bytes, mut at) = (Vec::new(), 3);
+        let codec = crate::format::sealed::column::encode(lengths, &mut bytes);
+        let lengths = Ints::parse(codec, &bytes, 0..bytes.len(), lengths.len()).unwrap();
+        Strings::lay_out(&bytes, &lengths, text_max, &mut at).map(|strings| (strings, at))
+    }
+
+    #[test]
+    fn strings_stand_one_behind_the_other() {
+        let (strings, at) = lay_out(&[2, 0, 3], 8).unwrap();
+        let text = "...abéc...";
+        assert_eq!((strings.len(), at), (3, 8));
+        assert_eq!([0, 1, 2, 3, 4].map(|n| strings.get(text, n)), [None, Some("ab"), Some(""), Some("éc"), None]);
+        assert_eq!(strings.iter(text).collect::<Vec<_>>(), [(1, "ab"), (2, ""), (3, "éc")]);
+        assert!(strings.check(text).is_ok());
+        assert!(strings.check("...abcdé").is_err(), "one that ends within a character");
+        assert_eq!(strings.memory(), 12);
+    }
+
+    #[test]
+    fn lengths_have_limits() {
+        assert!(lay_out(&[2, 0, 3], 7).is_err(), "more than the text may have");
+        assert!(lay_out(&[65_535], 1 << 20).is_ok() && lay_out(&[65_536], 1 << 20).is_err());
+        assert!(lay_out(&[0], 3).is_ok() && lay_out(&[-1], 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_string_keeps_its_number() {
+        let mut interner = Interner::default();
+        assert_eq!(["b", "a", "b", "", "a"].map(|string| interner.reference(string)), [1, 2, 1, 3, 2]);
+        assert_eq!((interner.known("a"), interner.known("c")), (Some(2), None));
+        assert_eq!((interner.lengths, interner.text.as_str()), (vec![1, 1, 0], "ba"));
+    }
+}

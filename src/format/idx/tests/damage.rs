@@ -284,6 +284,46 @@ fn the_bytes_are_those_of_format_version_1() {
     assert_eq!(hash, 0xf95c_9742_69ba_8f77, "found {hash:#018x}");
 }
 
+/// Whoever looks a term up is told before it is used.
+#[test]
+fn a_term_beyond_its_bounds_is_none() {
+    let (file, _) = build(&large(200));
+    let whole = header(&file);
+    let (terms, postings, rows) = (whole.layout.terms, whole.layout.postings.count, whole.rows);
+    let at = |index: u32| pages::file_offset(terms.offset + u64::from(index) * 32) as usize;
+    let last = terms.count - 1;
+    assert!(at(last) > at(0) + 32 * last as usize, "the terms go over pages");
+    let with = |start: u32, count: u32, last_row: u32| {
+        let mut changed = file.clone();
+        Put(&mut changed).u32(at(last) + 16, start).u32(at(last) + 20, count).u32(at(last) + 24, last_row);
+        reseal(&mut changed);
+        let checked = Checked::new(changed.len() as u64);
+        let term = IdxView::new(&changed, &whole, &checked).term(last);
+        term.map(|term| (term.start, term.count, term.last_row)).map_err(|bad| bad.offset as usize)
+    };
+    let refused = Err(at(last));
+    assert_eq!(with(0, 1, rows - 1), Ok((0, 1, rows - 1)));
+    assert_eq!((with(0, 1, rows), with(0, 0, 0)), (refused, refused));
+    assert_eq!(with(postings - 2, 2, 5), Ok((postings - 2, 2, 5)));
+    assert_eq!((with(postings - 1, 2, 5), with(u32::MAX, 2, 5)), (refused, refused));
+    assert_eq!(with(0, rows, 5), Ok((0, rows, 5)));
+    assert_eq!(with(0, rows + 1, 5), refused);
+}
+
+#[test]
+fn without_postings_or_terms_the_answers_are_the_same() {
+    let (file, oracle) = build(&large(1));
+    assert_eq!(header(&file).layout.postings.count, 0);
+    assert_whole(&file, &oracle);
+    let layout = Layout::new(&Counts::default());
+    let bare = IdxHeader { filter: None, has_types: false, rows: 0, file_bytes: 4096, layout, ..header(&file) };
+    let checked = Checked::new(4096);
+    let page = bare.encode();
+    let view = IdxView::new(&page[..], &bare, &checked);
+    assert_eq!(view.find(Dimension::Type, 7).unwrap(), None);
+    assert_eq!(view.type_names().unwrap(), None);
+}
+
 /// Counts that no writer reaches, in a header that is as long as it says.
 #[test]
 fn a_header_beyond_the_limits_is_none() {

@@ -7,6 +7,7 @@ mod footer;
 mod ids;
 mod real;
 mod round_trip;
+mod sections;
 
 use std::sync::Arc;
 
