@@ -97,3 +97,59 @@ pub(crate) fn decode(
     }
     unpack(stored, raw_len, dictionary, raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(raw: &[u8], dictionary: Option<&EncoderDictionary<'static>>) -> Vec<u8> {
+        let mut out = vec![1, 2, 3];
+        PageEncoder::new(3, dictionary).unwrap().encode(raw, &mut out).unwrap();
+        out.split_off(3)
+    }
+
+    fn read(stored: &[u8], raw_len: usize, dictionary: Option<&DecoderDictionary<'_>>) -> Option<Vec<u8>> {
+        let mut raw = b"of another page".to_vec();
+        decode(stored, raw_len, dictionary, &mut raw).ok().map(|()| raw)
+    }
+
+    #[test]
+    fn pages_come_back_with_and_without_a_dictionary() {
+        let text = b"{\"title\":\"a note\",\"body\":\"of some length\"}".repeat(9);
+        let noise: Vec<u8> = (0..900u32).map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()) as u8).collect();
+        for raw in [&text[..], &noise, b"", b"x"] {
+            assert_eq!(read(&stored(raw, None), raw.len(), None).as_deref(), Some(raw));
+        }
+        assert!(stored(&text, None).len() < 100);
+        assert!(stored(&noise, None) == noise, "what gets no shorter stands as it is");
+        let frame = stored(&text, None);
+        assert_eq!(frame[4] & 0b0010_0111, 0, "no dictionary id, no check and no length");
+
+        let bytes = b"{\"title\":\"a note\",\"body\":\"of some length\"}".repeat(2);
+        let (encoder, decoder) = (EncoderDictionary::copy(&bytes, 3), DecoderDictionary::copy(&bytes));
+        let with = stored(&bytes, Some(&encoder));
+        assert!(with.len() < stored(&bytes, None).len());
+        assert_eq!(read(&with, bytes.len(), Some(&decoder)).as_deref(), Some(&bytes[..]));
+        assert_eq!(read(&with, bytes.len(), None), None, "without it nothing is read");
+    }
+
+    #[test]
+    fn pages_of_another_length_are_errors() {
+        let raw = [b'a'; 500];
+        let good = stored(&raw, None);
+        assert_eq!((read(&good, 499, None), read(&good, 501, None)), (None, None));
+        assert_eq!(read(&good[..good.len() - 1], 500, None), None);
+        assert_eq!(read(b"no frame", 500, None), None);
+        let most = vec![0; PAGE_RAW_MAX + 1];
+        assert!(read(&most[1..], PAGE_RAW_MAX, None).is_some() && read(&most, PAGE_RAW_MAX + 1, None).is_none());
+    }
+
+    #[test]
+    fn a_page_holds_sixteen_events_within_its_bounds() {
+        assert_eq!(page_target(1_000 * 100, 100, TARGET_MIN), 16_000);
+        assert_eq!(page_target(100 * 100, 100, TARGET_MIN), 8 << 10);
+        assert_eq!(page_target(100 * 100, 100, 1), 1_600);
+        assert_eq!(page_target(100 * 17_000, 100, TARGET_MIN), 256 << 10);
+        assert_eq!(page_target(0, 0, TARGET_MIN), 8 << 10);
+    }
+}

@@ -75,7 +75,6 @@
 //! | 4 before the end | 4 | crc32 of all bytes before |
 //!
 //! The same events always make the same bytes.
-// Nothing but the tests asks yet.
 
 mod blocks;
 mod build;

@@ -1,6 +1,7 @@
 //! Every answer of a term index against plain maps.
 
 mod damage;
+mod hostile;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
