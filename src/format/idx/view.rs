@@ -160,16 +160,11 @@ impl<'a> IdxView<'a> {
                 guess = high.saturating_sub(1 + scaled(found - hash));
             }
         }
-        let mut step = 4;
+        // From the end that the last guess was near to, in growing steps, until it was passed.
+        let mut step = 5;
         while low < high {
-            // From the end that the last guess was near to, in growing steps, until it was passed.
             let near_low = guess.saturating_sub(low) < high.saturating_sub(guess);
-            let width = high - low;
-            let probe = match step < width / 2 {
-                true if near_low => low + step,
-                true => high - 1 - step,
-                false => low + width / 2,
-            };
+            let probe = probe(low..high, step, near_low);
             if self.hash_of(probe)? < hash {
                 low = probe + 1;
             } else {
@@ -223,6 +218,18 @@ impl<'a> IdxView<'a> {
     }
 }
 
+/// Where a search goes on among some places, one at least: so many steps from an end, or in their middle. Any of them
+/// is right; this one is near to what is looked for, where that is near to the end.
+#[inline]
+fn probe(places: Range<u32>, step: u32, from_start: bool) -> u32 {
+    let half = (places.end - places.start) / 2;
+    match step < half {
+        true if from_start => places.start + step - 1,
+        true => places.end - step,
+        false => places.start + half,
+    }
+}
+
 /// Rows of a term. Both ends are as cheap as each other, and so is skipping.
 #[derive(Debug, Clone)]
 pub(crate) struct Postings<'a> {
@@ -262,7 +269,7 @@ impl Postings<'_> {
         let mut step = 1;
         let (mut low, mut high) = (self.front, self.back);
         while low < high {
-            let probe = if step < (high - low) / 2 { low + step - 1 } else { low + (high - low) / 2 };
+            let probe = probe(low..high, step, true);
             if self.row(probe)? < row {
                 low = probe + 1;
                 step = step.saturating_mul(2);
@@ -282,7 +289,7 @@ impl Postings<'_> {
         let mut step = 1;
         let (mut low, mut high) = (self.front, self.back);
         while low < high {
-            let probe = if step < (high - low) / 2 { high - step } else { low + (high - low) / 2 };
+            let probe = probe(low..high, step, false);
             if self.row(probe)? < row {
                 low = probe + 1;
             } else {

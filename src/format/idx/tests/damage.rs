@@ -242,6 +242,7 @@ fn what_is_no_index_under_good_checks_is_found() {
         ("a type of another hash", poke(place(types, 0), 1), place(types, 0)),
         ("a type of more rows than its term has", poke(place(types, 8), rows), place(types, 0)),
         ("a type of no rows", poke(place(types, 8), 0), place(types, 0)),
+        ("a second type that is longer", poke(place(types, 17 + 12), 0xFFFF), place(types, 17)),
         ("a type that is longer than the section", poke(place(types, 12), 0xFFFF), place(types, 0)),
     ];
     for (name, change, expected) in changes {

@@ -4,6 +4,7 @@ mod damage;
 mod docs;
 mod envelope;
 mod footer;
+mod hostile;
 mod ids;
 mod real;
 mod round_trip;

@@ -40,6 +40,8 @@ fn sections_come_back() {
     let mut bytes = vec![0xAA; AT];
     writer.finish(&mut bytes);
     assert!(bytes.len() < 150, "the long text is compressed: {}", bytes.len());
+    let codec = |index: usize| bytes[AT + index * 8 + 1];
+    assert_eq!((codec(3), codec(4)), (0, 1), "what compression makes longer stands as it is");
     let sections = parse(&bytes, 5).unwrap();
     let all = |id: u8, count: usize| {
         let mut values = Vec::new();
