@@ -255,6 +255,56 @@ mod tests {
         check(&falling.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
+    /// The sections of some literals, by hand.
+    fn parse(shared: &[i64], digits: &[i64], rests: &[i64], nibbles: usize) -> Parsed<Literals> {
+        let (mut sections, mut bytes) = (SectionsWriter::default(), Vec::new());
+        sections.list(SHARED, shared);
+        sections.column(DIGITS, digits);
+        sections.column(RESTS, rests);
+        sections.raw(NIBBLES, &vec![0x21; nibbles]);
+        let count = sections.len();
+        sections.finish(&mut bytes);
+        let parsed = Sections::parse(&bytes, 0, count, |id| SECTIONS.contains(&id)).unwrap();
+        Literals::parse(&parsed, &bytes, 4, 1 << 20, &mut 0)
+    }
+
+    #[test]
+    fn what_an_id_shares_and_its_digits_are_taken_where_they_save() {
+        let parts = |ids: &[&str]| {
+            let (mut sections, mut text, mut bytes) = (SectionsWriter::default(), String::new(), Vec::new());
+            encode(ids, &mut sections, &mut text);
+            let count = sections.len();
+            sections.finish(&mut bytes);
+            let parsed = Sections::parse(&bytes, 0, count, |id| SECTIONS.contains(&id)).unwrap();
+            let literals = Literals::parse(&parsed, &bytes, ids.len(), 1 << 20, &mut 0).unwrap();
+            let all: Vec<_> = literals.literals.iter().map(|id| (id.shared, id.len, id.first_nibble)).collect();
+            (all, text)
+        };
+        // Two bytes are shared by accident, three are worth it.
+        assert_eq!(parts(&["xyz", "xyw", "xyw1"]), (vec![(0, 3, 0), (0, 3, 0), (3, 4, 0)], "xyzxyw".into()));
+        // Eight digits before a text, or fewer that are all there is.
+        assert_eq!(
+            parts(&["12345678z", "fedcba9z", "abc"]),
+            (vec![(0, 9, 0), (0, 8, 8), (0, 3, 8)], "zfedcba9z".into())
+        );
+    }
+
+    #[test]
+    fn ids_that_no_writer_makes_are_errors() {
+        let is_read =
+            |shared: &[i64], digits: &[i64], rests: &[i64], nibbles| parse(shared, digits, rests, nibbles).is_ok();
+        assert!(is_read(&[0, 9], &[8, 0], &[1, 1], 4));
+        assert!(!is_read(&[1, 9], &[8, 0], &[1, 1], 4), "shared with none");
+        assert!(!is_read(&[0, 10], &[8, 0], &[1, 1], 4) && !is_read(&[0, -1], &[8, 0], &[1, 1], 4));
+        assert!(is_read(&[0], &[7], &[0], 4) && !is_read(&[0], &[7], &[0], 3) && !is_read(&[0], &[8], &[0], 5));
+        assert_eq!(parse(&[0], &[8], &[0], 5).unwrap_err().expected, "8 hex digits");
+        assert!(is_read(&[0], &[255], &[0], 128) && !is_read(&[0], &[256], &[0], 128));
+        assert!(is_read(&[0], &[UUID], &[219], 16) && !is_read(&[0], &[UUID], &[220], 16));
+        assert!(!is_read(&[0], &[UUID], &[0], 15) && !is_read(&[0], &[-2], &[2], 0));
+        assert!(is_read(&[0, 200], &[0, 55], &[200, 0], 28) && !is_read(&[0, 200], &[0, 56], &[200, 0], 28));
+        assert!(is_read(&[0; 4], &[0; 4], &[1; 4], 0) && !is_read(&[0; 5], &[0; 5], &[1; 5], 0), "more than rows");
+    }
+
     #[test]
     fn a_uuid_costs_its_sixteen_bytes() {
         let ids: Vec<String> = (1..=100u128)

@@ -12,7 +12,7 @@ mod sections;
 
 use std::sync::Arc;
 
-use super::block::{self, Block, BlockFacts, PageEntry, Row, Scratch, Unpacked};
+use super::block::{self, Block, BlockFacts, PageEntry, PayloadPlace, Row, Scratch, Unpacked};
 use super::dictionary::{Dictionary, DictionaryBuilder, StringColumn};
 use crate::actor::ActorKind;
 use crate::event::{Event, EventRef, Head, LogId, TextLens};
@@ -181,6 +181,7 @@ fn check(rows: &[Row<'_>], dictionary: &Dictionary, by_subject: bool, target: us
     for (expected, row) in rows.iter().zip(0u32..) {
         let place = block.payload(row).unwrap();
         assert_eq!(block.payload_unpacked(&unpacked, row).unwrap(), place);
+        assert_eq!(place == PayloadPlace::default(), expected.event.data.is_empty());
         let data = if place.len == 0 { &[] } else { &pages[place.page as usize][place.start..place.start + place.len] };
         let alone = block.event(row, &mut scratch, data).unwrap();
         same(&alone, expected);

@@ -133,6 +133,23 @@ fn blocks_of_every_size_come_back() {
     }
 }
 
+/// Its subjects come in another order than those of the segment.
+#[test]
+fn a_block_in_the_midst_of_a_segment_comes_back() {
+    let said = (0..300i64).map(|n| Said {
+        subject: format!("note/n-{}", n * n % 97),
+        event_type: ["created", "edited", "read"][n as usize * 7 % 3].into(),
+        tags: vec![format!("t{}", n % 5)],
+        data: vec![b'd'; n as usize % 3],
+        ..Said::default()
+    });
+    let owned = owned(said.collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    let dictionary = dictionary_of(&rows);
+    check(&rows[150..], &dictionary, true, 64);
+    check(&rows[290..], &dictionary, false, 64);
+}
+
 #[test]
 fn what_does_not_read_back_is_refused() {
     let two = || owned(vec![Said { subject: "note/n-1".into(), ..Said::default() }; 2]);
@@ -169,6 +186,57 @@ fn what_does_not_read_back_is_refused() {
     assert!(encode(&[PageEntry { offset: 65, ..page }]).is_err());
     assert!(encode(&[PageEntry { first_rank: 1, ..page }]).is_err());
     assert!(encode(&[page, page]).is_err());
+}
+
+#[test]
+fn what_is_beyond_the_limits_of_an_event_is_refused() {
+    let head = |owned: &[Owned], pages: &[PageEntry]| {
+        let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+        block::encode(&rows, &Dictionary::default(), false, 64, pages, &mut Vec::new()).is_ok()
+    };
+    let said = |change: &dyn Fn(&mut Said)| {
+        let mut said = Said { subject: "note/n-1".into(), ..Said::default() };
+        change(&mut said);
+        owned(vec![said])
+    };
+    let is_taken = |change: &dyn Fn(&mut Said)| head(&said(change), &[]);
+    assert!(is_taken(&|said| said.id = "x".repeat(255)) && !is_taken(&|said| said.id = "x".repeat(256)));
+    let key = |len: usize| is_taken(&|said| said.key = Some(("k".repeat(len), [0; 32])));
+    assert!(key(65_535) && !key(65_536));
+    let meta = |count: usize| is_taken(&|said| said.meta = vec![("m".into(), "v".into()); count]);
+    assert!(meta(crate::limits::META_ENTRIES_MAX) && !meta(crate::limits::META_ENTRIES_MAX + 1));
+    let row = said(&|_| ());
+    let short = BatchFacts { key: Some(("k", &[0; 31])), ..row[0].row().batch };
+    let rows = [Row { batch: short, ..row[0].row() }];
+    assert!(block::encode(&rows, &Dictionary::default(), false, 64, &[], &mut Vec::new()).is_err());
+
+    let data = |len: usize| {
+        let owned = said(&|said| said.data = vec![0; len]);
+        let page = PageEntry { first_rank: 0, offset: 64, stored: 10, raw: len as u32, crc: 0 };
+        head(&owned, &[page])
+    };
+    assert!(data(crate::limits::DATA_BYTES_MAX) && !data(crate::limits::DATA_BYTES_MAX + 1));
+    let pages = |count: usize, raw: u32| {
+        let lens = [16 << 20, 16 << 20, 1];
+        let events = (0..count).map(|n| Said { subject: "a/b".into(), data: vec![0; lens[n]], ..Said::default() });
+        head(&owned(events.collect()), &[PageEntry { first_rank: 0, offset: 64, stored: 10, raw, crc: 0 }])
+    };
+    assert!(pages(2, 32 << 20) && !pages(3, (32 << 20) + 1));
+}
+
+#[test]
+fn a_column_is_shared_up_to_its_limits() {
+    let has = |types: &mut dyn Iterator<Item = String>| {
+        let said = |event_type| Said { subject: "a/b".into(), event_type, ..Said::default() };
+        let owned = owned(types.map(said).collect());
+        let dictionary = dictionary_of(&owned.iter().map(Owned::row).collect::<Vec<_>>());
+        (dictionary.has(StringColumn::Type), dictionary.has(StringColumn::Subject))
+    };
+    let names = |count: u32| (0..count).map(|n| n.to_string());
+    assert_eq!((has(&mut names(4_096)), has(&mut names(4_097))), ((true, true), (false, true)));
+    // 64 names of 1 KiB, of which the last may be longer.
+    let long = |more: usize| (0..64).map(move |n| format!("{n:0len$}", len = 1_024 + if n == 63 { more } else { 0 }));
+    assert_eq!((has(&mut long(0)), has(&mut long(1))), ((true, true), (false, true)));
 }
 
 #[test]
