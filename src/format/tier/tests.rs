@@ -217,3 +217,11 @@ fn pages_are_put_as_soon_as_there_are_many() {
     assert_eq!(writer.finish().unwrap(), 133 * PAGE_BYTES as u64);
     assert_eq!(puts, [(1, 1), (3, 128), (2, 1), (131, 2), (0, 1)]);
 }
+
+/// The layout is a promise: other bytes for the same segments are another format.
+#[test]
+fn the_bytes_are_those_of_format_version_1() {
+    let sample = sample(&[20, 48, 12, 20, 21, 33, 48, 12], 60);
+    let found = xxhash_rust::xxh3::xxh3_64(&sample.bytes);
+    assert_eq!(found, 0x70c4_fa04_35ab_2ac5, "found {found:#018x}");
+}

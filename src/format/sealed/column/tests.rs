@@ -106,6 +106,49 @@ fn columns_of_any_bytes_are_errors_or_some_values() {
     }
 }
 
+/// Of each series the codec and the bytes: what is sealed again from the same events is the same file.
+#[test]
+fn the_bytes_are_those_of_format_version_1() {
+    let random = |n: i64| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).cast_signed();
+    let mut series: Vec<Vec<i64>> = vec![
+        (0..1024).map(|n| random(n) % 1_000).collect(),
+        (0..1024).map(|n| 1_700_000_000_000_000_000 + n * 1_000_000 + random(n) % 1_000 * 1_000).collect(),
+        (0..1024).map(|n| n * 12 + random(n / 70) % 5 * 12).collect(),
+        (0..300).map(|n| [35, 38, 108, -7][(random(n) & 3) as usize]).collect(),
+        (0..300).map(|n| [35, 1 << 50][usize::from(random(n) % 4 == 0)]).collect(),
+        (0..1024).map(|n| random(n / 40)).collect(),
+        (0..1024).map(|n| random(n / 3) % 700).collect(),
+        (0..1024).map(|n| if random(n) % 3 == 0 { 5 } else { n / 2 }).collect(),
+        (0..257).map(|n| n * n % 257 * 1_000).collect(),
+        (0..9).map(random).collect(),
+    ];
+    // Subjects in order of first appearance, and lengths that are mostly the same.
+    let (mut seen, mut subjects) = (Vec::new(), Vec::new());
+    for n in 0..1024 {
+        let subject = random(n) % 300;
+        let known = seen.iter().position(|other| *other == subject).unwrap_or_else(|| {
+            seen.push(subject);
+            seen.len() - 1
+        });
+        subjects.push(known as i64 + 1);
+    }
+    series.push(subjects);
+    series.push((0..1024).map(|n| if n % 97 == 0 { random(n) % 100 } else { 17 }).collect());
+    for len in [1, 2, 3, 7, 8, 63, 64, 65, 128, 129] {
+        series.push((0..len).map(|n| n / 2 * 3).collect());
+        series.push((0..len).map(|n| random(n) % 10).collect());
+    }
+    let (mut out, mut codecs) = (Vec::new(), Vec::new());
+    for values in &series {
+        let codec = encode(values, &mut out);
+        codecs.push(codec);
+        out.push(codec);
+    }
+    assert_eq!(codecs[..12], [1, 3, 3, 4, 1, 2, 6, 6, 1, 1, 5, 2]);
+    let found = xxhash_rust::xxh3::xxh3_64(&out);
+    assert_eq!(found, 0x9177_331c_59e8_4b70, "found {found:#018x}");
+}
+
 /// Columns that no writer makes, and where reading them ends.
 #[test]
 fn what_is_no_column_is_told_where_it_stands() {

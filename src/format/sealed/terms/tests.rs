@@ -267,6 +267,26 @@ fn many_pages_answer_too() {
     assert!((20..200).contains(&passed), "{passed}");
 }
 
+/// Whoever verifies a segment makes its term index anew and compares: other bytes for the same terms would make
+/// every old one a damaged one. (The filter is `xorf`'s: it is asked, and not compared byte by byte.)
+#[test]
+fn the_bytes_are_those_of_format_version_1() {
+    let bytes_of = |oracle: &Oracle| {
+        let encoded = oracle.build();
+        xxh3_64(&[encoded.directory, encoded.pages].concat())
+    };
+    let few = large(3_000, 300);
+    let mut scattered = Oracle { rows: 1 << 20, ..Oracle::default() };
+    for number in 0..60 {
+        let step = 1_024 * (number % 20 + 1) as usize;
+        let rows =
+            (number * 512..1u32 << 20).step_by(step).filter(|row: &u32| xxh3_64(&row.to_le_bytes()) % 9 > 0).collect();
+        scattered.terms.insert(hash("term", number.into()), rows);
+    }
+    let found = [bytes_of(&few), bytes_of(&scattered)];
+    assert_eq!(found, [0xcdb9_2a39_6e32_37a0, 0x5c13_c2d9_9afd_e7e7], "found {found:#018x?}");
+}
+
 fn merged_by(oracle: &Oracle, directory: &TermsDirectory) -> BTreeMap<u64, Vec<u64>> {
     let mut merged: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     oracle.terms.keys().for_each(|hash| merged.entry(directory.truncate(*hash)).or_default().push(*hash));

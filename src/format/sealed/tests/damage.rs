@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn sample() -> Vec<Owned> {
+pub(super) fn sample() -> Vec<Owned> {
     let said = (0..40i64).map(|n| Said {
         subject: format!("note/n-{}", n % 7),
         event_type: ["created", "edited"][n as usize % 2].into(),

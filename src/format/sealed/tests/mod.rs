@@ -1,5 +1,6 @@
 //! Blocks as a whole: rows to a head and back.
 
+mod bytes;
 mod damage;
 mod docs;
 mod envelope;
