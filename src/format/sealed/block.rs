@@ -203,9 +203,9 @@ impl Lists {
 
     /// The elements of the list with an ordinal; 0 is the empty one.
     pub(super) fn range(&self, ordinal: i64) -> Parsed<Range<usize>> {
-        let end_of = |ordinal: i64| match ordinal {
-            0 => Some(0),
-            _ => self.ends.get(usize::try_from(ordinal.wrapping_sub(1)).ok()?).map(|end| *end as usize),
+        let end_of = |ordinal: i64| {
+            let index = usize::try_from(ordinal.wrapping_sub(1)).ok()?;
+            self.ends.get(index).map(|end| *end as usize)
         };
         match (ordinal, end_of(ordinal)) {
             (0, _) => Ok(0..0),

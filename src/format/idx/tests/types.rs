@@ -39,3 +39,15 @@ fn a_section_that_no_writer_makes_is_told_where_it_stands() {
     assert!(TypeNames::parse(&long(1_024), 2).is_ok());
     assert_eq!(offset(&long(1_025), 2), first);
 }
+
+#[test]
+fn names_are_kept_up_to_a_mebibyte() {
+    let is_kept = |last: usize| {
+        let mut counter = TypeCounter::new();
+        // Of 1,038 bytes each with what stands before the text.
+        (0..1_010).for_each(|n| counter.add(&format!("{n:01024}"), n << 40));
+        counter.add(&"x".repeat(last), 1);
+        counter.finish().is_some()
+    };
+    assert!(is_kept((1 << 20) - 1_010 * 1_038 - 14) && !is_kept((1 << 20) - 1_010 * 1_038 - 13));
+}

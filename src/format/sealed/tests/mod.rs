@@ -196,7 +196,11 @@ fn check(rows: &[Row<'_>], dictionary: &Dictionary, by_subject: bool, target: us
         assert_eq!(block.version(row).unwrap(), event.version());
         assert_eq!(block.causation(row).unwrap(), event.causation());
         assert_eq!(block.subject(row).unwrap(), event.subject());
-        assert_eq!(block.flags(row).unwrap() & 1 == 1, expected.batch.last_of_batch);
+        let head = &event.head;
+        let of_leaf =
+            [expected.batch.last_of_batch, head.occurred_at.is_some(), head.imported, expected.batch.clock_suspect];
+        let flags = of_leaf.into_iter().rev().fold(0, |flags, is_set| flags << 1 | u8::from(is_set));
+        assert_eq!(block.flags(row).unwrap(), flags);
         assert_eq!(block.given_id(row, &mut key_scratch).unwrap(), event.given_id());
         let key = block.key(row).unwrap().map(|(key, hash)| (key, hash.as_slice()));
         assert_eq!(key, expected.batch.key);
