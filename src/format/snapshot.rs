@@ -266,4 +266,50 @@ mod tests {
             assert!(FileHeader::read(&flipped).is_err() && FileHeader::read(&bytes[..at]).is_err(), "byte {at}");
         }
     }
+
+    /// Whatever is wrong is told where it stands.
+    #[test]
+    fn what_makes_no_sense_under_checks_that_fit_is_told_where_it_stands() {
+        let bytes = FileHeader { log: LogId([7; 16]), salt: 99, name: "note".to_owned() }.encode();
+        let header = |at: usize, byte: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = byte;
+            let check = xxh3_64_with_seed(&bytes[..48], u64::from_le_bytes(MAGIC));
+            Put(&mut bytes).u64(48, check);
+            FileHeader::read(&bytes).map_err(|bad| bad.offset)
+        };
+        assert_eq!((header(0, b'a'), header(8, 2), header(40, 0xFF)), (Err(0), Err(8), Err(40)));
+        assert_eq!(header(40, b'N').unwrap().0.name, "Note");
+        assert_eq!(FileHeader::read(&bytes[..50]).unwrap_err().offset, 50);
+        let mut flipped = bytes.clone();
+        flipped[20] ^= 1;
+        assert_eq!(FileHeader::read(&flipped).unwrap_err().offset, 48);
+
+        let record = Record::new("note/n-1", Position::new(17), 5, 1);
+        let whole = record.encode(b"state", 0x60, 64);
+        let read = |at: usize, byte: u8, mend: bool| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            if mend {
+                let check = xxh3_64_with_seed(&bytes[..72], 0x60 ^ 64);
+                Put(&mut bytes).u64(72, check);
+            }
+            Record::read(&bytes, 0x60, 64).map(|_| ()).map_err(|bad| bad.offset)
+        };
+        assert_eq!((read(8, 1, true), read(8, 1, false), read(64, 0xFF, true)), (Ok(()), Err(64 + 72), Err(64)));
+        let found = |bytes: &[u8]| Record::read(bytes, 0x60, 64).unwrap_err();
+        assert_eq!((found(&[]).found.as_ref(), found(b"SNIP").found.as_ref()), ("the end of the file", "other bytes"));
+        assert_eq!((found(&whole[..5]).offset, found(&whole[..79]).offset), (64, 64));
+
+        // Bytes behind the state that are no zeros, under a check that fits them.
+        let read = Record::read(&whole, 0x60, 64).unwrap();
+        let mut state = whole[read.state_at() as usize..].to_vec();
+        assert_eq!(read.state(&state, 0x60), Some(&b"state"[..]));
+        assert_eq!((read.state(&state[..7], 0x60), read.state(&[&state[..], &[0; 8]].concat(), 0x60)), (None, None));
+        state[7] = 1;
+        let read = Record { state_check: xxh3_64_with_seed(&state, 0x60), ..read };
+        assert_eq!(read.state(&state, 0x60), None);
+        let longer = Record { state_bytes: 9, state_check: xxh3_64_with_seed(&state, 0x60), ..read };
+        assert_eq!(longer.state(&state, 0x60), None);
+    }
 }

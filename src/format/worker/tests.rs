@@ -295,3 +295,45 @@ fn what_makes_no_sense_under_checks_that_fit_is_told_where_it_stands() {
         assert!(mended(|frame| frame[place] ^= 1).is_err(), "{place}");
     }
 }
+
+#[test]
+fn a_header_that_no_writer_makes_is_damage() {
+    let good = header(1 << 20).encode();
+    let read = |pokes: &[(usize, u8)]| {
+        let mut bytes = good.clone();
+        pokes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
+        let check = xxh3_64_with_seed(&bytes[..CHECK_AT], SEED);
+        Put(&mut bytes).u64(CHECK_AT, check);
+        match FileHeader::read(&bytes) {
+            Read::Valid(header) => Ok(header.name),
+            Read::Bad(bad) => Err(bad.offset),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read(&[]), Ok("mail".to_owned()));
+    assert_eq!((read(&[(0, b'a')]), read(&[(64, 0xFF)])), (Err(0), Err(40)));
+    // Zeros behind the name and before it, and the length of the name.
+    assert_eq!(
+        (read(&[(68, 1)]), read(&[(503, 1)]), read(&[(58, 1)]), read(&[(63, 1)])),
+        (Err(40), Err(40), Err(40), Err(40))
+    );
+    assert_eq!((read(&[(56, 3)]), read(&[(56, 0), (64, 0), (65, 0), (66, 0), (67, 0)])), (Err(40), Err(40)));
+    let named = |len: usize| {
+        let pokes: Vec<(usize, u8)> = (0..len).map(|at| (NAME_AT + at, b'n')).chain([(56, len as u8)]).collect();
+        read(&pokes)
+    };
+    assert_eq!((named(64), named(65)), (Ok("n".repeat(64)), Err(40)));
+    // A reach of 511 bytes, and of 512.
+    assert_eq!(
+        (read(&[(48, 0xFF), (49, 1), (50, 0)]), read(&[(48, 0), (49, 2), (50, 0)])),
+        (Err(40), Ok("mail".to_owned()))
+    );
+    let offset = |bytes: &[u8]| match FileHeader::read(bytes) {
+        Read::Bad(bad) => bad.offset,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(offset(&good[..511]), 511);
+    let mut flipped = good.clone();
+    flipped[20] ^= 1;
+    assert_eq!(offset(&flipped), CHECK_AT as u64);
+}

@@ -133,6 +133,22 @@ fn blocks_of_every_size_come_back() {
     }
 }
 
+#[test]
+fn rows_may_have_more_tags_and_metadata_than_there_are_rows() {
+    let said = (0..3u32).map(|n| Said {
+        subject: "note/1".into(),
+        tags: (0..u32::from(u8::MAX)).map(|tag| format!("t{n}-{tag}")).collect(),
+        meta: (0..crate::limits::META_ENTRIES_MAX)
+            .map(|entry| (format!("m{n}-{entry}"), format!("{entry}-{n}")))
+            .collect(),
+        ..Said::default()
+    });
+    let owned = owned(said.collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    check(&rows, &Dictionary::default(), false, 1);
+    check(&rows, &dictionary_of(&rows), false, 1);
+}
+
 /// Its subjects come in another order than those of the segment.
 #[test]
 fn a_block_in_the_midst_of_a_segment_comes_back() {
