@@ -400,20 +400,22 @@ impl Block {
 
     /// Bytes held, about.
     pub(crate) fn memory(&self) -> usize {
-        let strings = self.strings.iter().chain([&self.keys]).map(Strings::memory).sum::<usize>();
-        size_of::<Block>()
-            + self.head.len()
-            + self.text.len()
-            + strings
-            + self.literals.memory()
-            + size_of_val(&*self.versions)
-            + size_of_val(&*self.literal_of)
-            + size_of_val(&*self.key_rows)
-            + size_of_val(&*self.pages)
-            + size_of_val(&*self.ordinals)
-            + size_of_val(&*self.places)
-            + size_of_val(&*self.tag_lists.ends)
-            + size_of_val(&*self.meta_lists.ends)
+        let parts = [
+            size_of::<Block>(),
+            self.head.len(),
+            self.text.len(),
+            self.strings.iter().chain([&self.keys]).map(Strings::memory).sum::<usize>(),
+            self.literals.memory(),
+            size_of_val(&*self.versions),
+            size_of_val(&*self.literal_of),
+            size_of_val(&*self.key_rows),
+            size_of_val(&*self.pages),
+            size_of_val(&*self.ordinals),
+            size_of_val(&*self.places),
+            size_of_val(&*self.tag_lists.ends),
+            size_of_val(&*self.meta_lists.ends),
+        ];
+        parts.iter().sum()
     }
 
     pub(crate) fn page_count(&self) -> u32 {

@@ -33,7 +33,8 @@ const STRINGS_MAX: usize = 4096;
 const COLUMN_BYTES_MAX: usize = 64 << 10;
 /// A kind and a text are pieces of a subject and an id.
 const TEMPLATE_BYTES_MAX: usize = 2048;
-const TEXT_BYTES_MAX: usize = StringColumn::ALL.len() * COLUMN_BYTES_MAX + TEMPLATES_MAX * TEMPLATE_BYTES_MAX;
+/// Of all columns together.
+const STRINGS_BYTES_MAX: usize = StringColumn::ALL.len() * COLUMN_BYTES_MAX;
 
 const HEADER_BYTES: usize = 8;
 const BY_STEM: u16 = 1;
@@ -233,7 +234,7 @@ impl Dictionary {
         for (index, column) in columns.iter_mut().enumerate() {
             let lengths = sections.list(index as u8, STRINGS_MAX)?;
             if scopes & (1 << index) != 0 {
-                *column = Some(Strings::lay_out(bytes, &lengths, TEXT_BYTES_MAX, &mut at)?);
+                *column = Some(Strings::lay_out(bytes, &lengths, STRINGS_BYTES_MAX, &mut at)?);
             }
         }
         let kinds = sections.list(KIND_LENS, TEMPLATES_MAX)?;

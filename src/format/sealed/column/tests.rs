@@ -106,6 +106,33 @@ fn columns_of_any_bytes_are_errors_or_some_values() {
     }
 }
 
+/// A codec that is slower to read is taken where it saves enough, and within the limits of what it may hold.
+#[test]
+fn a_slower_codec_has_to_save_something() {
+    let codec = |values: &[i64]| encode(values, &mut Vec::new());
+    let random = |n: i64| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).cast_signed();
+    // Of 1,024 values so many that differ from the one before.
+    let changing = |count: i64, value: &dyn Fn(i64) -> i64| -> Vec<i64> {
+        let repeated = 1_024 - count;
+        (0..1_024).map(|n| value(if n < 2 * repeated { n / 2 } else { n - repeated })).collect()
+    };
+    assert_eq!((codec(&changing(896, &random)), codec(&changing(897, &random))), (REPEATS, PACKED));
+    let bytes = |n: i64| n * 101 % 256;
+    assert_eq!((codec(&changing(800, &bytes)), codec(&changing(888, &bytes))), (REPEATS, PACKED));
+    let (mut packed_body, repeats_body) = (Vec::new(), repeats(&changing(888, &bytes)).unwrap());
+    packed(&changing(888, &bytes), &mut packed_body);
+    assert!(repeats_body.len() < packed_body.len(), "it would have saved, but too little");
+    let different = |values: i64, count: i64| codec(&(0..count).map(|n| random(n * 7 % values)).collect::<Vec<_>>());
+    assert_eq!((different(10, 20), different(11, 20)), (TABLE, PACKED));
+    assert_eq!((different(256, 1_024), different(257, 1_024)), (TABLE, PACKED));
+    let constant = |values: &[i64]| {
+        let mut body = Vec::new();
+        let codec = encode(values, &mut body);
+        parse_all(codec, &body, values.len()).unwrap().constant()
+    };
+    assert_eq!((constant(&[7; 5]), constant(&[7, 8, 7, 8])), (Some(7), None));
+}
+
 /// Of each series the codec and the bytes: what is sealed again from the same events is the same file.
 #[test]
 fn the_bytes_are_those_of_format_version_1() {

@@ -64,3 +64,16 @@ fn ids_of_several_kinds_keep_apart() {
     assert_eq!(of("note-13"), [IdCandidate::Subject { subject: "note/13".into(), version: None }]);
     assert!(dictionary.id_is_derivable(&rows[0].event) && !dictionary.id_is_derivable(&rows[2].event));
 }
+
+/// Where ids share stems, these are what the term index has of them, also when the dictionary was read.
+#[test]
+fn stems_of_ids_are_looked_for_where_they_are_indexed() {
+    let indexed = |shared: u64| {
+        let id = |n: u64| format!("a-parent-of-many-{}:{}", n / shared, n % shared);
+        let owned = owned((0..400).map(|n| said("note/1".into(), id(n))).collect());
+        let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+        read_back(&dictionary_of(&rows)).indexed_id("a-parent-of-many-3:2").to_owned()
+    };
+    assert_eq!(indexed(4), "a-parent-of-many-3:");
+    assert_eq!(indexed(1), "a-parent-of-many-3:2");
+}

@@ -255,6 +255,31 @@ fn a_column_is_shared_up_to_its_limits() {
     assert_eq!((has(&mut long(0)), has(&mut long(1))), ((true, true), (false, true)));
 }
 
+/// Every column of a segment may be as large as any.
+#[test]
+fn a_dictionary_of_full_columns_is_read() {
+    let text = |mark: char, n: usize, len: usize| format!("{mark}{n:0width$}", width = len - 1);
+    let said = (0..64).map(|n| Said {
+        subject: text('s', n, 1_024),
+        event_type: text('e', n, 1_024),
+        actor: Some((ActorKind::User, text('a', n, 1_023))),
+        on_behalf_of: text('b', n, 1_024),
+        source: text('q', n, 1_024),
+        correlation: text('c', n, 1_024),
+        content_type: text('t', n, 1_024),
+        tags: vec![text('g', n, 1_024)],
+        meta: vec![(text('n', n, 1_024), text('v', n, 1_024))],
+        ..Said::default()
+    });
+    let owned = owned(said.collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    let read = read_back(&dictionary_of(&rows));
+    for column in StringColumn::ALL {
+        assert_eq!(read.references(column).unwrap().map(|(_, string)| string.len()).sum::<usize>(), 64 << 10);
+    }
+    check(&rows, &dictionary_of(&rows), false, 1);
+}
+
 #[test]
 fn a_column_with_too_many_strings_is_the_blocks_own() {
     let said = |n: u32| Said {
