@@ -221,6 +221,9 @@ fn what_is_beyond_the_limits_of_an_event_is_refused() {
     assert!(key(65_535) && !key(65_536));
     let meta = |count: usize| is_taken(&|said| said.meta = vec![("m".into(), "v".into()); count]);
     assert!(meta(crate::limits::META_ENTRIES_MAX) && !meta(crate::limits::META_ENTRIES_MAX + 1));
+    let many = said(&|said| said.meta = vec![("m".into(), "v".into()); crate::limits::META_ENTRIES_MAX + 7]);
+    let refused = head_of(&[many[0].row()], &Dictionary::default(), false, 1).unwrap_err();
+    assert_eq!(refused.found, (crate::limits::META_ENTRIES_MAX + 7).to_string());
     let row = said(&|_| ());
     let short = BatchFacts { key: Some(("k", &[0; 31])), ..row[0].row().batch };
     let rows = [Row { batch: short, ..row[0].row() }];
@@ -277,6 +280,7 @@ fn a_dictionary_of_full_columns_is_read() {
     for column in StringColumn::ALL {
         assert_eq!(read.references(column).unwrap().map(|(_, string)| string.len()).sum::<usize>(), 64 << 10);
     }
+    assert_eq!(read.memory(), 10 * (64 << 10) + 10 * 64 * 4, "texts, and where each ends");
     check(&rows, &dictionary_of(&rows), false, 1);
 }
 
