@@ -219,3 +219,12 @@ fn an_id_that_may_be_parted_in_several_ways_has_several_candidates() {
     assert_eq!(candidates("<\x01\x02>", Mode::Version(0), &long).len(), DIGITS_MAX);
     assert_eq!(candidates("<\x02\x01>", Mode::Version(0), &format!("<{}a>", "1".repeat(30))).len(), DIGITS_MAX);
 }
+
+#[test]
+fn a_number_is_kept_where_nothing_else_tells_it() {
+    let keeps = |text: &str, mode| Template::new("note".into(), text.into(), mode).unwrap().keeps_number();
+    assert!(keeps("e-\x02", Mode::Column));
+    assert!(
+        !keeps("e-\x01", Mode::Column) && !keeps("e-\x02", Mode::Version(0)) && !keeps("e-\x02", Mode::Position(0))
+    );
+}
