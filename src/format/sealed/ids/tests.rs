@@ -121,7 +121,7 @@ fn the_most_used_templates_come_first_and_no_more_than_there_is_room_for() {
 #[test]
 fn candidates_that_are_seldom_give_way() {
     let mut finder = TemplateFinder::default();
-    let mut add = |finder: &mut TemplateFinder, id: &str| {
+    let add = |finder: &mut TemplateFinder, id: &str| {
         finder.add(id, &Place { kind: "note", subject_id: "x", version: 1, position: 1 });
     };
     let strays = |from: u64, count: u64| (from..from + count).map(|n| format!("{}-1", "é".repeat(n as usize)));

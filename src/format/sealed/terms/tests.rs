@@ -279,8 +279,10 @@ fn the_bytes_are_those_of_format_version_1() {
     let mut scattered = Oracle { rows: 1 << 20, ..Oracle::default() };
     for number in 0..60 {
         let step = 1_024 * (number % 20 + 1) as usize;
-        let rows =
-            (number * 512..1u32 << 20).step_by(step).filter(|row: &u32| xxh3_64(&row.to_le_bytes()) % 9 > 0).collect();
+        let rows = (number * 512..1u32 << 20)
+            .step_by(step)
+            .filter(|row: &u32| !xxh3_64(&row.to_le_bytes()).is_multiple_of(9))
+            .collect();
         scattered.terms.insert(hash("term", number.into()), rows);
     }
     let found = [bytes_of(&few), bytes_of(&scattered)];

@@ -244,6 +244,23 @@ fn what_is_beyond_the_limits_of_an_event_is_refused() {
 }
 
 #[test]
+fn a_block_of_too_many_strings_is_refused() {
+    let text = |mark: char, n: usize| format!("{mark}{n:0width$}", width = 65_534);
+    let said = (0..385).map(|n| Said {
+        subject: "a/b".into(),
+        event_type: text('e', n),
+        source: text('q', n),
+        correlation: text('c', n),
+        on_behalf_of: text('b', n),
+        ..Said::default()
+    });
+    let owned = owned(said.collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    let refused = head_of(&rows, &Dictionary::default(), false, 1).unwrap_err();
+    assert_eq!(refused.found, (3 + 4 * 385 * 65_535).to_string());
+}
+
+#[test]
 fn a_column_is_shared_up_to_its_limits() {
     let has = |types: &mut dyn Iterator<Item = String>| {
         let said = |event_type| Said { subject: "a/b".into(), event_type, ..Said::default() };
