@@ -224,6 +224,7 @@ mod tests {
         let literals = Literals::parse(&parsed, &bytes, ids.len(), 1 << 20, &mut at).unwrap();
         assert_eq!((at, literals.len()), (text.len(), ids.len()));
         literals.check(&text).unwrap();
+        assert_eq!(literals.memory(), ids.len() * (size_of::<Literal>() + size_of::<u32>()));
         let (mut all, mut ends) = (String::new(), Vec::new());
         literals.unpack(&bytes, &text, &mut all, &mut ends).unwrap();
         assert_eq!(all, ids.concat());

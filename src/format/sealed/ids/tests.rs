@@ -134,10 +134,10 @@ fn candidates_that_are_seldom_give_way() {
     assert!(finder.seen.len() <= CANDIDATES_MAX);
     (4..16).for_each(|n| add(&mut finder, &format!("seen-{n}")));
     assert_eq!(finder.finish().len(), 1, "all its uses were counted");
-    // All were seen as often: those that were seen less than twice as often go, then less than four times.
+    // What was seen less than twice goes first, then less than four times, then less than eight times.
     let mut finder = TemplateFinder::default();
-    for _ in 0..3 {
-        strays(1, 1_024).for_each(|id| add(&mut finder, &id));
+    for uses in 0..7 {
+        strays(1, 1_023 + u64::from(uses < 5)).for_each(|id| add(&mut finder, &id));
     }
     add(&mut finder, "another-1");
     assert_eq!(finder.seen.len(), 1);
@@ -227,4 +227,12 @@ fn a_number_is_kept_where_nothing_else_tells_it() {
     assert!(
         !keeps("e-\x01", Mode::Column) && !keeps("e-\x02", Mode::Version(0)) && !keeps("e-\x02", Mode::Position(0))
     );
+}
+
+/// Where a number counts the subject's events and those of the log alike, the subject is what finds it.
+#[test]
+fn a_version_goes_before_a_position() {
+    let ids: Vec<String> = (1..40).map(|n| format!("n-1:{n}")).collect();
+    let ids: Vec<_> = ids.iter().zip(1u64..).map(|(id, n)| (id.as_str(), "n-1", n, n + 7)).collect();
+    assert_eq!(found(&ids)[0].mode, Mode::Version(0));
 }

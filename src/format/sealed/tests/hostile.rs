@@ -8,7 +8,7 @@ use crate::format::sealed::sections::ENTRY_BYTES;
 use crate::limits::{DATA_BYTES_MAX, META_ENTRIES_MAX};
 
 /// Four events of two subjects, with two tags and an entry of metadata; the first has a key.
-fn four() -> Vec<Owned> {
+fn four_said() -> Vec<Said> {
     let said = (0..4i64).map(|n| Said {
         subject: format!("note/n-{}", n % 2),
         event_type: "edited".into(),
@@ -22,7 +22,7 @@ fn four() -> Vec<Owned> {
         key: (n == 0).then(|| ("key".into(), [3; 32])),
         ..Said::default()
     });
-    owned(said.collect())
+    said.collect()
 }
 
 /// Codec and body of a section.
@@ -75,7 +75,7 @@ struct Four {
 }
 
 fn block_of_four() -> Four {
-    let owned = four();
+    let owned = owned(four_said());
     let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
     let dictionary = dictionary_of(&rows);
     Four {
@@ -192,6 +192,12 @@ fn what_a_row_refers_to_is_there_or_an_error() {
     assert!(!of(12) && !of(14));
     assert!(block.payload_unpacked(&unpacked, 4).is_err() && block.payload_unpacked(&unpacked, 3).is_ok());
     assert!(block.payload_unpacked(&Unpacked::default(), 3).is_err(), "columns of no block");
+    let owned =
+        owned(four_said().into_iter().chain([Said { subject: "note/n-9".into(), ..Said::default() }]).collect());
+    let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
+    check(&rows, &Dictionary::default(), false, 1 << 20).unpack(&mut unpacked).unwrap();
+    assert!(block.payload_unpacked(&unpacked, 3).is_err(), "columns of another block");
+    assert!(block.event_unpacked(&unpacked, 3, &mut scratch, &[]).is_err());
     assert!(block.event_unpacked(&Unpacked::default(), 3, &mut scratch, &[]).is_err());
     assert!(block.recorded_at(3).is_ok() && block.recorded_at(4).is_err());
 }
@@ -226,7 +232,7 @@ fn an_actor_is_a_digit_and_an_id() {
 
 #[test]
 fn dictionaries_are_held_against_their_limits() {
-    let said = |n: i64| Said { id: format!("note-{n}"), ..four().swap_remove(n as usize % 4).said };
+    let said = |n: i64| Said { id: format!("note-{n}"), ..four_said().swap_remove(n as usize % 4) };
     let owned = owned((0..40).map(said).collect());
     let rows: Vec<Row<'_>> = owned.iter().map(Owned::row).collect();
     let mut good = Vec::new();
