@@ -175,7 +175,6 @@ impl Iterator for Blocks<'_> {
             return None;
         }
         self.next = match &mut self.rest {
-            _ if block == self.last => block + 1,
             Rest::Run => block + 1,
             Rest::Bitmap { first, bytes } => {
                 let is_set = |block: &u32| {
@@ -275,6 +274,34 @@ mod tests {
         assert!(there_and_back(&most, 8192) >= BITMAP);
         assert_eq!(there_and_back(&(0..8192).step_by(2).collect::<Vec<_>>(), 8192), BITMAP);
         assert!(there_and_back(&(0..8192).step_by(20).collect::<Vec<_>>(), 8192) > RICE);
+    }
+
+    /// Gaps of more ones than are looked at together.
+    #[test]
+    fn a_long_code_comes_back() {
+        for gap in [7, 8, 56, 57, 58, 64, 113, 114, 115, 500] {
+            let blocks: Vec<u32> = (0..9).chain(9 + gap..15 + gap).chain([16 + gap + gap / 2]).collect();
+            let mut bytes = Vec::new();
+            put_rice(&mut bytes, &blocks, 0);
+            let raw = RawBlocks { code: RICE, run: 0, bytes: &bytes };
+            let (read, count) = raw.read(*blocks.last().unwrap(), 2_000).unwrap();
+            assert_eq!((read.collect::<Vec<_>>(), count as usize), (blocks.clone(), blocks.len()), "a gap of {gap}");
+        }
+    }
+
+    #[test]
+    fn codes_that_no_writer_makes_are_none() {
+        let read =
+            |code: u8, bytes: &[u8]| RawBlocks::take(code, &mut &bytes[..])?.read(20, 21).map(|(_, count)| count);
+        assert_eq!(RawBlocks::ONE.read(0, 1).map(|(_, count)| count), Some(1));
+        let all = |total: u32| RawBlocks { code: ALL, ..RawBlocks::ONE }.read(total - 1, total).is_some();
+        assert!(all(2) && !all(1), "all of one block");
+        // Four gaps of one, and then seven ones that fill a byte up, or eight.
+        assert_eq!((read(RICE, &[1, 0b0101_0101]), read(RICE, &[2, 0b0101_0101, 0b1111_1110])), (Some(5), Some(6)));
+        assert_eq!(read(RICE, &[2, 0b0101_0101, 0xFF]), None);
+        // Eleven bits that are not all there.
+        assert_eq!((read(RICE + 11, &[1, 0]), read(RICE + 11, &[2, 0, 0b1111_0000])), (None, Some(2)));
+        assert_eq!((read(RICE, &[2, 0]), read(BITMAP, &[2, 1])), (None, None), "fewer bytes than they say");
     }
 
     proptest! {

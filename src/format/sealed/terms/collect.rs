@@ -178,3 +178,28 @@ impl OpenBlock {
         self.slots.fill(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_of_many_terms_counts_each() {
+        let mut open = OpenBlock::new();
+        let hash = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        for (row, versions) in [(2_048, 1), (2_049, 5), (2_049, 5), (3_071, 9)] {
+            for n in 0..10_000 {
+                open.add(hash(n), row, versions + n);
+                assert!(open.terms.len() * 2 <= open.slots.len(), "room for the next");
+            }
+        }
+        assert_eq!(open.slots.len(), 1 << 15, "and no more than twice as much");
+        let mut closed = Vec::new();
+        open.close(2, |rows, version| closed.push((rows, version)));
+        let expected = |n: u64| (InBlock { hash: hash(n), block: 2, last_row: 1_023, count: 3 }, n + 9);
+        assert!(closed.into_iter().eq((0..10_000).map(expected)));
+        open.close(3, |_, _| panic!("a block without terms"));
+        open.add(hash(7), 3_072, 1);
+        open.close(3, |rows, _| assert_eq!((rows.last_row(), rows.count), (3_072, 1)));
+    }
+}

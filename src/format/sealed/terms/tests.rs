@@ -366,4 +366,7 @@ fn a_difference_is_named() {
     assert!(what(one.diff(&one.pages, &one.directory, other.filter.as_deref())).contains("the term filter"));
     assert_eq!(what(one.diff(&one.pages, &one.directory, None)), "a filter");
     assert!(one.diff(&one.pages[..one.pages.len() - 1], &one.directory, filter).is_err());
+    let mut changed = one.pages.clone();
+    changed[17] ^= 1;
+    assert_eq!(one.diff(&changed, &one.directory, filter).unwrap_err().offset, 17);
 }

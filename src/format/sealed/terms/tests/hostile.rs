@@ -114,6 +114,9 @@ const AT: u64 = 12;
 
 #[test]
 fn entries_are_read_as_the_table_says() {
+    assert_eq!((SHAPE.blocks(), SHAPE.row_bits(), SHAPE.gap_bits()), (3, 12, 11));
+    let narrow = Shape { rows: 128, short: 1, ..SHAPE };
+    assert_eq!((narrow.gap_bits(), Shape { rows: 1, ..narrow }.gap_bits()), (0, 7));
     assert_eq!(told(&short(0, 2_999), None), Ok(vec![(0, 0, 2_999, 1, vec![2])]));
     let two = [short(0, 7), short(0x7FF, 1_024)].concat();
     assert_eq!(told(&two, None), Ok(vec![(0, 0, 7, 1, vec![0]), (0x7FF, 0, 1_024, 1, vec![1])]));
@@ -239,6 +242,8 @@ fn a_hash_is_looked_for_in_its_page() {
 #[test]
 fn a_filter_that_no_writer_makes_is_none() {
     let good = large(200, 12).build().filter.unwrap();
+    let filter = view_filter(&good).unwrap();
+    assert!((0..1_000).filter(|number| filter.may_contain(hash("absent", *number))).count() < 30);
     let with = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
