@@ -38,6 +38,8 @@ fn a_directory_that_no_writer_makes_is_none() {
     assert_eq!((pages(9, &[(5, 4_096), (6, 8_192)]), pages(9, &[(5, 17), (6, 4_114)])), (None, second), "too long");
 
     let good = directory::encode(SHAPE, 1, &[(5, 17)]);
+    let directory = TermsDirectory::parse(&good).unwrap();
+    assert_eq!((directory.bits(), directory.rows(), directory.entries(), directory.page_count()), (24, 3_000, 1, 1));
     let mended = |at: usize, byte: u8, end: usize| {
         let mut bytes = good[..end].to_vec();
         bytes[at] = byte;
