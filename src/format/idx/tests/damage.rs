@@ -240,6 +240,12 @@ fn what_is_no_index_under_good_checks_is_found() {
         ("a posting twice", poke(place(postings, start * 4 + 4), number(place(postings, start * 4))), more),
         ("more postings than the terms have", shorter, place(postings, 0)),
         ("a type of another hash", poke(place(types, 0), 1), place(types, 0)),
+        ("a type of another name", Box::new(|file| file[place(types, 14 + 2)] = b'x'), place(types, 0)),
+        (
+            "a type twice",
+            Box::new(|file| file.copy_within(place(types, 0)..place(types, 17), place(types, 17))),
+            place(types, 0),
+        ),
         ("a type of more rows than its term has", poke(place(types, 8), rows), place(types, 0)),
         ("a type of no rows", poke(place(types, 8), 0), place(types, 0)),
         ("a second type that is longer", poke(place(types, 17 + 12), 0xFFFF), place(types, 17)),
@@ -352,8 +358,13 @@ fn a_header_beyond_the_limits_is_none() {
     assert!(is_sane(&|counts, header| (counts.fingerprints, header.filter) = (16, Some(shape))));
     assert!(!is_sane(&|counts, header| (counts.fingerprints, header.filter) = (15, Some(shape))));
 
-    let mut page = whole.encode();
-    page[20] |= 4;
-    reseal(&mut page[..]);
-    assert!(IdxHeader::read(&page[..]).valid().is_none(), "a flag that means nothing");
+    let poked = |at: usize, bits: u8| {
+        let mut page = whole.encode();
+        page[at] ^= bits;
+        reseal(&mut page[..]);
+        IdxHeader::read(&page[..]).valid().is_some()
+    };
+    assert!(poked(20, 0) && !poked(20, 4), "a flag that means nothing");
+    assert!(!poked(73, 0x10), "another length of the file");
+    assert!(!poked(160, 32) && !poked(168, 2) && !poked(176, 1), "a section in another place");
 }

@@ -62,6 +62,7 @@ fn what_lies_beyond_the_file_or_its_pages_is_an_error() {
     for at in [end - 7, end, end + 9, PAYLOAD_BYTES as u64 - 1] {
         assert_eq!(space.u64(at).unwrap_err().offset, file.len() as u64, "across a page or the end, at {at}");
     }
+    assert_eq!(space.u64(PAYLOAD_BYTES as u64 - 1).unwrap_err().expected, "page 2 of an index");
     assert_eq!(space.copy(end - 3, 4).unwrap_err().offset, file.len() as u64);
 
     let cut = &file[2 * PAGE_BYTES..file.len() - 1];
