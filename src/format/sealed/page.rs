@@ -72,7 +72,7 @@ pub(crate) fn unpack(
         None => context.decompress(raw, frame),
     });
     match done {
-        Ok(got) if got == raw_len && raw.len() == raw_len => Ok(()),
+        Ok(got) if got == raw_len => Ok(()),
         Ok(got) => Err(Bad::new(0, format!("a zstd frame of {raw_len} bytes"), format!("one of {got}"))),
         Err(code) => {
             Err(Bad::new(0, format!("a zstd frame of {raw_len} bytes"), zstd::zstd_safe::get_error_name(code)))

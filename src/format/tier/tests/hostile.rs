@@ -169,8 +169,10 @@ fn templates_that_no_writer_makes_are_errors() {
     assert_eq!(offset(parse(&bytes, 1, 1)), 0);
 
     // In a file, where a page says where they begin.
-    let file = poked(&small(), 2, 5, &[1]);
-    assert_eq!(asked(&file, |view| view.templates()).unwrap_err().offset, 2 * PAGE_BYTES as u64);
+    let file = run(&[Covered::new(4, 12, 2); 3], &known, &[]);
+    assert_eq!(asked(&file, |view| view.templates()).unwrap(), known);
+    let file = poked(&file, 2, one + 5, &[1]);
+    assert_eq!(asked(&file, |view| view.templates()).unwrap_err().offset as usize, 2 * PAGE_BYTES + one);
 }
 
 #[test]
