@@ -299,7 +299,8 @@ mod tests {
         // Four gaps of one, and then seven ones that fill a byte up, or eight.
         assert_eq!((read(RICE, &[1, 0b0101_0101]), read(RICE, &[2, 0b0101_0101, 0b1111_1110])), (Some(5), Some(6)));
         assert_eq!(read(RICE, &[2, 0b0101_0101, 0xFF]), None);
-        // Eleven bits that are not all there.
+        // Eleven bits that are not all there, of the first code or of the second.
+        assert_eq!(read(RICE + 11, &[2, 0, 0]), None);
         assert_eq!((read(RICE + 11, &[1, 0]), read(RICE + 11, &[2, 0, 0b1111_0000])), (None, Some(2)));
         assert_eq!((read(RICE, &[2, 0]), read(BITMAP, &[2, 1])), (None, None), "fewer bytes than they say");
     }
