@@ -223,6 +223,16 @@ fn what_is_no_index_under_good_checks_is_found() {
         ("recorded the wrong way round", poke(place(zones, 4), i32::MAX as u32), place(zones, 0)),
         ("occurred the wrong way round", poke(place(zones, 20), i32::MAX as u32), place(zones, 0)),
         ("a zone beyond the bounds", poke(place(zones, 8), 1_000_000), 88),
+        (
+            "terms out of order",
+            Box::new(|file| {
+                let (first, second) = (field(0, 0), field(1, 0));
+                let copy = file[second..second + 32].to_vec();
+                file.copy_within(first..first + 32, second);
+                file[first..first + 32].copy_from_slice(&copy);
+            }),
+            field(1, 0),
+        ),
         ("a term twice", copy(single - 1, single), if several == single - 1 { one - 32 } else { one }),
         ("a hash that the filter does not know", poke(field(0, 0), 1), field(0, 0)),
         ("a dimension that is none", poke(one + 28, 12), one),

@@ -81,18 +81,18 @@ fn what_lies_beyond_the_file_or_its_pages_is_an_error() {
 fn each_page_is_checked_for_itself() {
     let file = file(0, &some(200 * PAYLOAD_BYTES));
     let checked = Checked::new(file.len() as u64);
-    let is_asked = |page: usize| {
+    let is_checked_now = |page: usize| {
         let mut damaged = file.clone();
         damaged[page * PAGE_BYTES] ^= 1;
         Space::new(&damaged, SALT, &checked).u8((page as u64 - 1) * PAYLOAD_BYTES as u64).is_err()
     };
-    let asked = |page: usize| Space::new(&file, SALT, &checked).u8((page as u64 - 1) * PAYLOAD_BYTES as u64).unwrap();
+    let read = |page: usize| Space::new(&file, SALT, &checked).u8((page as u64 - 1) * PAYLOAD_BYTES as u64).unwrap();
     for page in [1, 63, 64, 65, 127, 128, 200] {
-        assert!(is_asked(page), "page {page} before it was checked");
-        asked(page);
-        assert!(!is_asked(page), "page {page} is checked once");
+        assert!(is_checked_now(page), "page {page} before it was checked");
+        read(page);
+        assert!(!is_checked_now(page), "page {page} is checked once");
     }
-    assert!([2, 62, 66, 126, 129, 192, 199].into_iter().all(is_asked), "pages that nobody asked for");
+    assert!([2, 62, 66, 126, 129, 192, 199].into_iter().all(is_checked_now), "pages that nobody asked for");
     // Of one that there is no room to remember: again and again.
     let none = Checked::new(0);
     let mut damaged = file.clone();

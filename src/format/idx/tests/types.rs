@@ -11,7 +11,7 @@ fn counted(types: &[(&str, u64)]) -> Vec<u8> {
 
 #[test]
 fn a_type_is_its_hash_and_its_name() {
-    // The first two begin at the same place of the table as the last, which is its end.
+    // The greatest hashes all begin at the last place of the table, and go on at its first.
     let last = u64::MAX;
     let types = [("b", last), ("a", last), ("a", last - 1), ("b", last), ("c", 5), ("c", 5), ("c", 5), ("d", 0)];
     let section = counted(&types);
